@@ -117,7 +117,7 @@ class Pipeline:
             return
         try:
             snapshot = translate(self.resolved(view))
-        except Exception as error:  # noqa: BLE001 - one proxy misses one update, the others go on
+        except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
             self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)
         else:
