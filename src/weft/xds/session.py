@@ -164,7 +164,8 @@ class Session:
                 counters.bytes_sent += len(response.data)
                 try:
                     await self._context.write(response.data)
-                except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+                except (grpc.aio.BaseError, asyncio.InvalidStateError):
+                    # The call has ended under our hands.
                     self.end(grpc.StatusCode.OK)
         finally:
             self._writing = False

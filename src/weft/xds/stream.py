@@ -125,7 +125,7 @@ class Stream:
                 if not self._waits(kind, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
-                new_clusters |= kind is _CLUSTERS and change.adds
+                new_clusters |= kind is _CLUSTERS and subscription.lacks(target)
             new_clusters |= kind is _CLUSTERS and subscription.adding(now, self._patience)
 
         refused = self._refused_clusters()

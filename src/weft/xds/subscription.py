@@ -135,7 +135,7 @@ class Subscription:
     def update(self, target: Target, withheld: AbstractSet[str] = _NO_NAMES) -> Change | None:
         """The next response that adds or updates; None when there is nothing to say."""
         wanted = self.wanted(target)
-        if self.unsure and (alone := self._alone(target, wanted)):
+        if self.unsure and (alone := self._alone(target, wanted, withheld)):
             return alone
         unknown = self.unknown - wanted.keys() if self.unknown else _NO_NAMES
         change = (
@@ -202,7 +202,9 @@ class Subscription:
             wanted if after == wanted else after,
         )
 
-    def _alone(self, target: Target, wanted: Resources) -> Change | None:
+    def _alone(
+        self, target: Target, wanted: Resources, withheld: AbstractSet[str]
+    ) -> Change | None:
         offered = {
             (resource.name, resource.version)
             for response in self.unanswered
@@ -219,7 +221,7 @@ class Subscription:
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
                 continue
-            if (name, resource.version) in offered:
+            if name in withheld or (name, resource.version) in offered:
                 continue
             after = {**self.told, name: resource}
             return target.change(
@@ -257,6 +259,10 @@ class Subscription:
         unanswered = self.unanswered
         return bool(unanswered) and now - unanswered[-1].since < patience_seconds
 
+    def lacks(self, target: Target) -> bool:
+        """Whether something wanted has not been told at all, and is not held back."""
+        return not self.wanted(target).keys() <= self.told.keys() | self.held.keys()
+
     def adding(self, now: float, patience_seconds: float) -> bool:
         """Whether such a response names a resource that the proxy did not know."""
         return any(
@@ -269,7 +275,9 @@ class Subscription:
         """What the proxy refuses now: resource by resource, once that is known."""
         if self.held:
             return tuple(self.held[name] for name in sorted(self.held))
-        return (self.rejection,) if self.rejection else ()
+        if self.rejection is not None and (self.unsure or not self.rejection.names):
+            return (self.rejection,)
+        return ()
 
     def again(self, names: AbstractSet[str]) -> None:
         """Tell these once more, changed or not."""
