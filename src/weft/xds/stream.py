@@ -26,18 +26,12 @@ from datetime import datetime, timedelta
 
 from weft.translate.snapshot import Encoded, ResourceType
 from weft.xds.cache import Change, Feed, Resources, Target, differing
-from weft.xds.subscription import (
-    Answer,
-    DeltaSubscription,
-    SotwSubscription,
-    Subscription,
-    Unanswered,
-)
+from weft.xds.subscription import NO_NAMES, Answer, Subscription, Unanswered
+from weft.xds.variants import DeltaSubscription, SotwSubscription
 from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
 
-_NO_NAMES: frozenset[str] = frozenset()
 _CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
 _LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
 
@@ -132,7 +126,7 @@ class Stream:
         for kind in (_LISTENERS, _ROUTES):
             if (subscription := self.subscriptions.get(kind)) is None:
                 continue
-            withheld = _NO_NAMES
+            withheld = NO_NAMES
             if refused:
                 withheld = _depending(subscription, target, refused)
             if change := subscription.update(target, withheld):
