@@ -64,23 +64,26 @@ class Listener:
         for signum in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError):  # Windows has no signal handlers on its loop.
                 loop.add_signal_handler(signum, self._stop.set)
+        refusal: OSError | None = None
         async with asyncio.TaskGroup() as tasks:
 
             def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 connection = Connection(reader, writer, last=self._stop.is_set())
                 self._tasks[connection] = tasks.create_task(self._one(connection))
 
-            server = await asyncio.start_server(
-                accept, host, port, backlog=BACKLOG, limit=MAX_HEAD_BYTES
-            )
-            where = ", ".join("{}:{}".format(*s.getsockname()) for s in server.sockets)
-            log.info("%s is listening on %s", name, where)
-            await self._stop.wait()
-            for connection in self._tasks:
-                connection.last = True
-            await asyncio.sleep(LAME_DUCK_S)
-            server.close()
-            await self._drain()
+            try:
+                server = await asyncio.start_server(
+                    accept, host, port, backlog=BACKLOG, limit=MAX_HEAD_BYTES
+                )
+            except OSError as problem:
+                refusal = problem  # Raised outside, or the group would wrap it.
+            else:
+                where = ", ".join("{}:{}".format(*s.getsockname()) for s in server.sockets)
+                log.info("%s is listening on %s", name, where)
+                await self._stop.wait()
+                await self._drain(server)
+        if refusal:
+            raise refusal
         log.info("%s has stopped", name)
 
     async def _one(self, connection: Connection) -> None:
@@ -94,7 +97,11 @@ class Listener:
             connection.writer.close()
             del self._tasks[connection]
 
-    async def _drain(self) -> None:
+    async def _drain(self, server: asyncio.Server) -> None:
+        for connection in self._tasks:
+            connection.last = True
+        await asyncio.sleep(LAME_DUCK_S)
+        server.close()
         for connection in self._tasks:
             if not connection.busy:
                 connection.writer.close()
@@ -107,7 +114,7 @@ class Listener:
 def port_from(environ: Mapping[str, str], variable: str, default: int) -> int:
     """The port number in an environment variable; 0 lets the system choose."""
     text = environ.get(variable) or str(default)
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise Misconfigured(f"{variable} must be a port number, not {text!r}")
     return int(text)
 
@@ -129,6 +136,8 @@ async def _run(name: str, serve: Callable[[], Serve], variable: str, host: str, 
         await listener.run(name, host, port)
     except OSError as problem:
         reason = problem.strerror or str(problem)
+        if problem.errno is not None and problem.errno > 0:
+            reason = os.strerror(problem.errno)  # asyncio puts a sentence of its own there.
         raise Misconfigured(
             f"cannot listen on {host}:{port}: {reason} (change {variable} or BIND_ADDRESS)"
         ) from None

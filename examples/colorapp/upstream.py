@@ -85,11 +85,6 @@ class Upstream:
         except (OSError, UnicodeError, http1.Malformed) as problem:
             raise Unreachable(f"{self.url}: {problem}") from None
 
-    def close(self) -> None:
-        """Close the connections that lie idle."""
-        while self._idle:
-            self._idle.pop().writer.close()
-
     async def _ask(self, request: bytes) -> Reply:
         channel = self._reusable()
         if channel is not None:
