@@ -289,7 +289,5 @@ class EgressCluster:
 
 def parse_egress_cluster(mesh: str, name: str) -> EgressCluster | None:
     """The inverse of ``egress_cluster``; None for any other name."""
-    found = re.fullmatch(
-        rf"cds_egress_{re.escape(mesh)}_(.+)_(http|http2|grpc|tcp)_([0-9]+)", name
-    )
+    found = re.fullmatch(rf"cds_egress_{re.escape(mesh)}_(.+)_(http|http2|grpc|tcp)_([0-9]+)", name)
     return EgressCluster(found[1], found[2], int(found[3])) if found else None
