@@ -1,0 +1,152 @@
+"""What can be asked of the store, and what it answers: steps in, outcomes out, one revision for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from weft.model.instance import Instance
+from weft.model.meta import Resource, Tags
+from weft.names import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new resource; Conflict when the name is taken."""
+
+    key: Key
+    sent: Any = field(repr=False)
+    """The spec as JSON, not yet decoded."""
+    tags: Tags = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A new spec for a resource that exists, in place of the whole old one."""
+
+    key: Key
+    sent: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create or update, whichever it takes; nothing at all when the spec is the same already."""
+
+    key: Key
+    sent: Any = field(repr=False)
+    tags: Tags | None = None
+    """None leaves the tags as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Set these tags, leave others."""
+
+    key: Key
+    tags: Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Untag:
+    key: Key
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Put an instance into the registry; the same again changes nothing."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister:
+    node: Key
+    id: str
+
+
+Step = Create | Update | Put | Delete | Tag | Untag | Register | Deregister
+
+
+class Action(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DELETED = "deleted"
+    TAGGED = "tagged"
+    REGISTERED = "registered"
+    DEREGISTERED = "deregistered"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step did."""
+
+    key: Key
+    action: Action
+    resource: Resource | None = None
+    """The resource afterwards; of a deletion, as it was answered for the last time."""
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who asks, and with what."""
+
+    name: str = "anonymous"
+    client: str = ""
+    """The user agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One revision, durable. With nothing changed: the revision that stands."""
+
+    revision: int
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def changed(self) -> bool:
+        return any(each.action is not Action.UNCHANGED for each in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place in a document that changed; None stands for "was not there"."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one revision did to one thing."""
+
+    id: str
+    """A resource's key, or ``KEY/instance/ID``."""
+    action: Action
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One revision of the log."""
+
+    revision: int
+    at: datetime
+    author: Author
+    note: str
+    entries: tuple[Entry, ...]
+    registry_only: bool
+    """Only instances came or went; lists leave it out unless asked."""

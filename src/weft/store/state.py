@@ -1,0 +1,181 @@
+"""
+MeshState: everything at one revision, immutable and indexed.
+
+The tables are plain dicts, one for each parent and kind, copied when written to
+and shared otherwise. A change therefore costs the size of the tables it touches
+(tens of microseconds at 5 000 services), and a reader is never disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from weft.model.instance import Instance
+from weft.model.meta import Resource, Spec
+from weft.model.virtual_gateway import GatewayRouteSpec
+from weft.model.virtual_node import VirtualNodeSpec
+from weft.model.virtual_router import RouteSpec
+from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualServiceSpec
+from weft.names import Key, Kind
+
+Table = Mapping[str, Resource]
+_EMPTY: Table = {}
+
+
+@dataclass(frozen=True, slots=True)
+class MeshState:
+    """An immutable read of the store."""
+
+    revision: int = 0
+    tables: Mapping[tuple[Key | None, Kind], Table] = field(default_factory=dict, repr=False)
+    """Resources by name, for each parent and kind."""
+    workloads: Mapping[Key, Mapping[str, Instance]] = field(default_factory=dict, repr=False)
+    """Instances by id, for each virtual node that ever had one registered."""
+    referrers: Mapping[Key, frozenset[Key]] = field(default_factory=dict, repr=False)
+    """Which resources name a resource, whether or not it exists."""
+
+    def resource(self, key: Key) -> Resource | None:
+        return self.tables.get((key.parent, key.kind), _EMPTY).get(key.name)
+
+    def children(self, parent: Key | None, kind: Kind) -> list[Resource]:
+        """The resources of a kind within a parent (None: the meshes), by name."""
+        table = self.tables.get((parent, kind), _EMPTY)
+        return [table[name] for name in sorted(table)]
+
+    def has_children(self, parent: Key, kind: Kind) -> bool:
+        return bool(self.tables.get((parent, kind)))
+
+    def resources(self) -> Iterator[Resource]:
+        """Every resource, parents before children of the same branch, else in no set order."""
+        for table in self.tables.values():
+            yield from table.values()
+
+    def instances(self, node: Key) -> tuple[Instance, ...]:
+        """The registered replicas of a virtual node, by id."""
+        found = self.workloads.get(node)
+        return tuple(found[id] for id in sorted(found)) if found else ()
+
+    def instances_known(self, node: Key) -> bool:
+        """Whether a workload was ever registered for this virtual node (since it was created)."""
+        return node in self.workloads
+
+    def referring(self, key: Key, kind: Kind) -> list[Key]:
+        """The resources of a kind that name this one, sorted."""
+        return sorted(each for each in self.referrers.get(key, ()) if each.kind is kind)
+
+
+def references(key: Key, spec: Spec) -> Iterator[Key]:
+    """Every other resource of the mesh that a spec names."""
+    match spec:
+        case RouteSpec():
+            for target in spec.targets:
+                yield Key(key.mesh, Kind.VIRTUAL_NODE, target.virtual_node)
+        case VirtualServiceSpec(provider=ByVirtualNode(virtual_node=provider)):
+            yield Key(key.mesh, Kind.VIRTUAL_NODE, provider.virtual_node_name)
+        case VirtualServiceSpec(provider=ByVirtualRouter(virtual_router=provider)):
+            yield Key(key.mesh, Kind.VIRTUAL_ROUTER, provider.virtual_router_name)
+        case VirtualNodeSpec():
+            for backend in spec.backends or ():
+                service = backend.virtual_service.virtual_service_name
+                yield Key(key.mesh, Kind.VIRTUAL_SERVICE, service)
+        case GatewayRouteSpec():
+            service = spec.route.action.target.virtual_service.virtual_service_name
+            yield Key(key.mesh, Kind.VIRTUAL_SERVICE, service)
+        case _:
+            pass
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Copied(Generic[K, V]):
+    """A mapping of mappings, of which only what is written to is copied."""
+
+    outer: dict[K, Mapping[str, V]]
+    own: set[K] = field(default_factory=set)
+
+    def inner(self, key: K) -> dict[str, V]:
+        if key not in self.own:
+            self.outer[key] = dict(self.outer.get(key, {}))
+            self.own.add(key)
+        found = self.outer[key]
+        assert isinstance(found, dict)
+        return found
+
+
+class Draft:
+    """The next MeshState while it is being written; the one it started from stays as it was."""
+
+    def __init__(self, state: MeshState) -> None:
+        self._base = state
+        self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(dict(state.tables))
+        self._workloads: _Copied[Key, Instance] = _Copied(dict(state.workloads))
+        self._referrers = dict(state.referrers)
+
+    @property
+    def state(self) -> MeshState:
+        """What has been written so far, for checks between the steps of one change."""
+        return MeshState(
+            self._base.revision, self._tables.outer, self._workloads.outer, self._referrers
+        )
+
+    def put(self, resource: Resource) -> None:
+        key = resource.key
+        table = self._tables.inner((key.parent, key.kind))
+        before = table.get(key.name)
+        self._refer(key, before.spec if before else None, resource.spec)
+        table[key.name] = resource
+
+    def remove(self, key: Key) -> None:
+        """Forget a resource and, with a virtual node, its instances."""
+        place = (key.parent, key.kind)
+        resource = self._tables.inner(place).pop(key.name)
+        self._refer(key, resource.spec, None)
+        if not self._tables.outer[place]:
+            del self._tables.outer[place]
+            self._tables.own.discard(place)
+        if key.kind is Kind.VIRTUAL_NODE:
+            self._workloads.outer.pop(key, None)
+            self._workloads.own.discard(key)
+
+    def put_instance(self, instance: Instance) -> None:
+        self._workloads.inner(instance.node)[instance.id] = instance
+
+    def remove_instance(self, node: Key, id: str) -> None:
+        """Forget an instance; that the node had one is remembered."""
+        self._workloads.inner(node).pop(id, None)
+
+    def know_instances(self, node: Key) -> None:
+        """Remember that a workload was registered for this node once."""
+        self._workloads.inner(node)
+
+    def freeze(self, revision: int) -> MeshState:
+        return MeshState(revision, self._tables.outer, self._workloads.outer, self._referrers)
+
+    def _refer(self, key: Key, before: Spec | None, after: Spec | None) -> None:
+        old = set(references(key, before)) if before else set()
+        new = set(references(key, after)) if after else set()
+        for target in old - new:
+            left = self._referrers[target] - {key}
+            if left:
+                self._referrers[target] = left
+            else:
+                del self._referrers[target]
+        for target in new - old:
+            self._referrers[target] = self._referrers.get(target, frozenset()) | {key}
+
+
+def state_of(
+    resources: Iterable[Resource], instances: Iterable[Instance] = (), revision: int = 0
+) -> MeshState:
+    """A state made from nothing but its parts."""
+    draft = Draft(MeshState())
+    for resource in resources:
+        draft.put(resource)
+    for instance in instances:
+        draft.put_instance(instance)
+    return draft.freeze(revision)
