@@ -111,7 +111,8 @@ class HealthCheck:
 class Cluster:
     name: str
     discovery: Discovery
-    protocol: Protocol
+    protocol: Protocol | None
+    """None: whatever the client speaks."""
     connect_timeout: timedelta
     health_check: HealthCheck | None = None
     node: str = ""

@@ -94,7 +94,9 @@ class RequestMatch:
 
 @value
 class ConnectMatch:
-    """Requests that ask for a tunnel (CONNECT), whatever their authority."""
+    """Requests that ask for a tunnel (CONNECT)."""
+
+    headers: tuple[HeaderMatch, ...] = ()
 
 
 Match = RequestMatch | ConnectMatch

@@ -57,8 +57,9 @@ def cluster(value: ir.Cluster) -> Any:
         metadata=metadata(node=value.node) if value.node else None,
     )
     _discover(message, value)
-    if value.protocol.multiplexes:
-        message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(_http2())
+    if value.protocol is None or value.protocol.multiplexes:
+        options = _http2() if value.protocol else _as_the_client()
+        message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
         # An endpoint that was taken away must go at once, healthy or not: traffic
@@ -124,7 +125,15 @@ def _http2() -> Any:
     options.explicit_http_config.http2_protocol_options.CopyFrom(
         protocol_pb2.Http2ProtocolOptions()
     )
-    return packed(options)
+    return options
+
+
+def _as_the_client() -> Any:
+    """What passes through unread by the mesh keeps the version of HTTP it came with."""
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+    options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
+    return options
 
 
 def health_check(value: ir.HealthCheck) -> Any:

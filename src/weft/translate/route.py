@@ -102,8 +102,9 @@ def retry_policy(value: ir.Retry) -> Any:
 def match_of(value: ir.Match) -> Any:
     message = route_components_pb2.RouteMatch()
     match value:
-        case ir.ConnectMatch():
+        case ir.ConnectMatch(headers):
             message.connect_matcher.SetInParent()
+            message.headers.extend(header_matcher(h) for h in headers)
         case ir.RequestMatch(path, headers, query, grpc):
             _match_path(message, path)
             message.headers.extend(header_matcher(h) for h in headers)
