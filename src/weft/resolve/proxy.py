@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from weft.errors import NotFound
-from weft.ir.proxy import Note, Proxy
+from weft.ir import proxy as ir
 from weft.names import Kind, Mode, View
 from weft.resolve.inbound import inbound
 from weft.resolve.outbound import explicit, transparent
-from weft.resolve.reading import Call, Fact, Parts, Reading
+from weft.resolve.reading import Reading
 from weft.resolve.sockets import redirected, usable
 from weft.store.state import MeshState
 
@@ -18,42 +16,27 @@ GATEWAYS_NOT_SERVED = (
 )
 
 
-def resolve(state: MeshState | Reading, view: View) -> Proxy:
-    """
-    What a view must do; NotFound if its proxy stands for nothing that exists.
-
-    Given a ``Reading``, parts of before that still hold are used again.
-    """
-    reading = state if isinstance(state, Reading) else Reading(state)
-    return reading.part(_resolved, view)
+def resolve(state: MeshState, view: View) -> ir.Proxy:
+    """What a view must do, from scratch; NotFound if its proxy stands for nothing that exists."""
+    return Reading(state).part(proxy, view)
 
 
-def drop(parts: Parts, facts: Iterable[Fact]) -> set[View]:
-    """Forget what rests on these facts, and say which views are to be resolved again."""
-    return {args[0] for function, args in parts.drop(facts) if function is _resolved}
-
-
-def forget(parts: Parts, view: View) -> None:
-    """Forget a view that nobody asks for any more, and what only it used."""
-    call: Call = (_resolved, (view,))
-    parts.forget(call)
-
-
-def _resolved(reading: Reading, view: View) -> Proxy:
-    proxy = view.proxy
-    if reading.resource(proxy.key) is None:
-        raise NotFound(f"{proxy} does not exist", fix="create it first, or correct the proxy id")
-    if proxy.kind is Kind.VIRTUAL_GATEWAY:
-        return Proxy(notes=(Note(str(proxy), GATEWAYS_NOT_SERVED),))
+def proxy(reading: Reading, view: View) -> ir.Proxy:
+    """What a view must do, as a part: kept, and dropped when a fact it rests on changes."""
+    id = view.proxy
+    if reading.resource(id.key) is None:
+        raise NotFound(f"{id} does not exist", fix="create it first, or correct the proxy id")
+    if id.kind is Kind.VIRTUAL_GATEWAY:
+        return ir.Proxy(notes=(ir.Note(str(id), GATEWAYS_NOT_SERVED),))
     if view.mode is Mode.EXPLICIT:
         outbound = explicit
         ports, notes = usable(view)
     else:
         outbound = transparent
         ports, notes = redirected(view), ()
-    towards = reading.part(inbound, proxy.mesh, proxy.name, view.mode, ports)
-    away = reading.part(outbound, proxy.mesh, proxy.name, ports)
-    return Proxy(
+    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports)
+    away = reading.part(outbound, id.mesh, id.name, ports)
+    return ir.Proxy(
         listeners=(*towards.listeners, *away.listeners),
         route_configurations=(*towards.route_configurations, *away.route_configurations),
         clusters=(*towards.clusters, *away.clusters),

@@ -40,6 +40,7 @@ def instances_of(node: Key) -> Fact:
 @dataclass(frozen=True, slots=True)
 class _Part:
     value: Any
+    failure: Exception | None
     reads: frozenset[Fact]
     uses: frozenset[Call]
 
@@ -136,14 +137,27 @@ class Reading:
         return self.state.instances_known(node)
 
     def part(self, function: Callable[[Reading, Unpack[Args]], R], *args: *Args) -> R:
-        """``function(reading, *args)``, computed only if no part of before still holds."""
+        """
+        ``function(reading, *args)``, computed only if no part of before still holds.
+
+        A failure is kept like a value: it stands until a fact that led to it changes.
+        """
         call: Call = (function, args)
         self.uses.add(call)
         known = self.parts.get(call)
         if known is None:
-            inner = Reading(self.state, self.parts)
-            value = function(inner, *args)
-            known = _Part(value, frozenset(inner.reads), frozenset(inner.uses))
+            known = self._computed(function, args)
             self.parts.put(call, known)
+        if known.failure is not None:
+            raise known.failure
         found: R = known.value
         return found
+
+    def _computed(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Part:
+        inner = Reading(self.state, self.parts)
+        value, failure = None, None
+        try:
+            value = function(inner, *args)
+        except Exception as error:  # noqa: BLE001 - raised by whoever asks for the part
+            failure = error
+        return _Part(value, failure, frozenset(inner.reads), frozenset(inner.uses))
