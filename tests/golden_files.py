@@ -124,6 +124,7 @@ def _represent_any(dumper: _Dumper, value: object) -> yaml.Node:
 
 
 _Dumper.add_multi_representer(object, _represent_any)
+_Dumper.add_multi_representer(dict, yaml.SafeDumper.represent_dict)
 
 
 def _dump(shown: Mapping[str, Any]) -> str:
