@@ -59,6 +59,10 @@ def cluster(value: ir.Cluster) -> Any:
     _discover(message, value)
     if value.protocol is None or value.protocol.multiplexes:
         options = _http2() if value.protocol else _as_the_client()
+        if isinstance(value.discovery, ir.NamedByRequest):
+            # Nothing here speaks TLS itself, but Envoy insists on both for such clusters.
+            options.upstream_http_protocol_options.auto_sni = True
+            options.upstream_http_protocol_options.auto_san_validation = True
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
