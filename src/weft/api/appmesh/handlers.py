@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
 
 from weft.api.appmesh import inputs, shapes
 from weft.api.appmesh.operations import OPERATIONS, PREFIX, Operation, Verb
@@ -26,7 +25,7 @@ def routes(parts: Parts) -> list[Route]:
         Verb.DESCRIBE: handlers.describe,
         Verb.UPDATE: handlers.update,
         Verb.DELETE: handlers.delete,
-        Verb.LIST: handlers.list,
+        Verb.LIST: handlers.list_resources,
         Verb.LIST_TAGS: handlers.list_tags,
         Verb.TAG: handlers.tag,
         Verb.UNTAG: handlers.untag,
@@ -51,16 +50,14 @@ class Handlers:
         found = self._path_problems(call)
         own_name = shapes.name_member(kind)
         in_path = inputs.parents(kind)
-        inputs.members(
-            body, ("clientToken", own_name, "spec", "tags"), found, in_path=in_path
-        )
+        inputs.members(body, ("clientToken", own_name, "spec", "tags"), found, in_path=in_path)
         inputs.token(body, found)
         name = inputs.text(body, own_name, found)
         sent = inputs.spec(body, kind, found)
         tags = inputs.tags(body.get("tags"), found)
         step = None
         if name is not None and sent is not None:
-            step = Create(key_of(kind, {**call.labels, own_name: name}), sent, tags)
+            step = Create(shapes.key_of(kind, {**call.labels, own_name: name}), sent, tags)
         if found or step is None:
             await inputs.refuse(self._store, call.author, found, step, kind, sent)
         return await self._write(step, call, created=True)
@@ -73,27 +70,29 @@ class Handlers:
         inputs.members(body, ("clientToken", "spec"), found, in_path=in_path)
         inputs.token(body, found)
         sent = inputs.spec(body, kind, found)
-        step = None if sent is None else Update(key_of(kind, call.labels), sent)
+        step = None if sent is None else Update(shapes.key_of(kind, call.labels), sent)
         if found or step is None:
             await inputs.refuse(self._store, call.author, found, step, kind, sent)
         return await self._write(step, call)
 
     async def delete(self, operation: Operation, call: Call) -> Answer:
         self._check_path(call)
-        return await self._write(Delete(key_of(kind_of(operation), call.labels)), call, deleted=True)
+        return await self._write(
+            Delete(shapes.key_of(kind_of(operation), call.labels)), call, deleted=True
+        )
 
     async def describe(self, operation: Operation, call: Call) -> Answer:
         self._check_path(call)
-        key = key_of(kind_of(operation), call.labels)
+        key = shapes.key_of(kind_of(operation), call.labels)
         found = self._store.state.resource(key)
         if found is None:
             raise self._missing(key)
         return answer(self._shapes.data(found))
 
-    async def list(self, operation: Operation, call: Call) -> Answer:
+    async def list_resources(self, operation: Operation, call: Call) -> Answer:
         self._check_path(call)
         kind, state = kind_of(operation), self._store.state
-        parent = parent_of(kind, call.labels)
+        parent = shapes.parent_of(kind, call.labels)
         if parent is not None and state.resource(parent) is None:
             raise self._missing(parent)
         chosen, token = page(
@@ -197,24 +196,3 @@ class Handlers:
 def kind_of(operation: Operation) -> Kind:
     assert operation.kind is not None, f"{operation.name} is about one kind"
     return operation.kind
-
-
-def key_of(kind: Kind, labels: Mapping[str, Any]) -> Key:
-    """The resource that these names lead to."""
-    parent = kind.parent
-    return Key(
-        labels["meshName"],
-        kind,
-        labels[shapes.name_member(kind)],
-        "" if parent in (None, Kind.MESH) else labels[shapes.name_member(parent)],
-    )
-
-
-def parent_of(kind: Kind, labels: Mapping[str, Any]) -> Key | None:
-    match kind.parent:
-        case None:
-            return None
-        case Kind.MESH:
-            return Key.of_mesh(labels["meshName"])
-        case parent:
-            return Key(labels["meshName"], parent, labels[shapes.name_member(parent)])

@@ -52,7 +52,9 @@ def _token(of: str, last: str) -> str:
 
 def _last(token: str, of: str) -> str:
     try:
-        content = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), b"-_", True))
+        content = json.loads(
+            base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
+        )
     except (binascii.Error, ValueError, RecursionError):
         content = None
     match content:

@@ -77,6 +77,27 @@ def names(key: Key) -> Json:
     return found
 
 
+def key_of(kind: Kind, labels: Mapping[str, Any]) -> Key:
+    """The resource that these names lead to."""
+    parent = kind.parent
+    return Key(
+        labels["meshName"],
+        kind,
+        labels[name_member(kind)],
+        "" if parent in (None, Kind.MESH) else labels[name_member(parent)],
+    )
+
+
+def parent_of(kind: Kind, labels: Mapping[str, Any]) -> Key | None:
+    match kind.parent:
+        case None:
+            return None
+        case Kind.MESH:
+            return Key.of_mesh(labels["meshName"])
+        case parent:
+            return Key(labels["meshName"], parent, labels[name_member(parent)])
+
+
 def epoch(at: datetime) -> float:
     """Seconds since 1970 with milliseconds, as a JSON number."""
     return round(at.timestamp(), 3)
