@@ -1,11 +1,34 @@
-"""A change in at one end, snapshots out at the other."""
+"""
+A change in at one end, snapshots out at the other; the cost follows the change.
+
+Every view that some proxy has is kept as one part of ``Parts``. A revision is
+reduced to the facts it touched, the parts that rest on them are dropped, and only
+the views among those are resolved anew, from parts that mostly still hold.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from weft.names import View
+import structlog
+
+from weft.errors import NotFound
+from weft.ir import proxy as ir
+from weft.names import Key, View
+from weft.resolve.proxy import proxy
+from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
+from weft.store.change import Action, Outcome
+from weft.store.state import MeshState
+from weft.store.store import Event, Store
+from weft.translate.proxy import translate
 from weft.translate.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+_VIEWS_IN_A_ROW = 50
+"""Views resolved before other tasks get their turn."""
 
 
 class Publisher(Protocol):
@@ -26,3 +49,125 @@ class Publisher(Protocol):
     def processed(self, revision: int) -> None:
         """Everything up to this revision has been published."""
         ...
+
+
+class _Nobody:
+    """Hears everything and passes nothing on."""
+
+    def publish(self, view: View, snapshot: Snapshot, revision: int) -> None: ...
+    def failed(self, view: View, reason: str, revision: int) -> None: ...
+    def gone(self, view: View, reason: str, revision: int) -> None: ...
+    def processed(self, revision: int) -> None: ...
+
+
+def snapshot_for(state: MeshState, view: View) -> Snapshot:
+    """Say what one proxy must be told: this line is the product."""
+    return translate(proxy(Reading(state), view))
+
+
+class Pipeline:
+    """Keeps every attached view's snapshot up to date with the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._publisher: Publisher = _Nobody()
+        self._parts = Parts()
+        self._attached: dict[View, int] = {}
+        self._watcher = store.watch()
+        self.failures: dict[View, tuple[str, int]] = {}
+        """Views without a snapshot of the newest revision: the reason, and since which."""
+        self._state = store.state
+        self.processed = store.state.revision
+        """Everything up to this revision has been published."""
+
+    def publish_to(self, publisher: Publisher) -> None:
+        """Say where snapshots go; before the first view is attached."""
+        self._publisher = publisher
+        publisher.processed(self.processed)
+
+    def attach(self, view: View) -> None:
+        """A proxy with this view is there: publish its snapshot, now and whenever it changes."""
+        if self._state.resource(view.proxy.key) is None:
+            raise NotFound(_nobody(self._state, view))
+        self._attached[view] = self._attached.get(view, 0) + 1
+        self._publish(view)
+
+    def detach(self, view: View) -> None:
+        """One proxy with this view less."""
+        left = self._attached.pop(view) - 1
+        if left:
+            self._attached[view] = left
+        else:
+            self._parts.forget((proxy, (view,)))
+            self.failures.pop(view, None)
+
+    def resolved(self, view: View) -> ir.Proxy:
+        """What an attached view must do, as of ``processed``, for whoever explains it."""
+        return Reading(self._state, self._parts).part(proxy, view)
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        try:
+            while True:
+                await self.follow(await self._watcher.next())
+        finally:
+            self._store.unwatch(self._watcher)
+
+    async def follow(self, events: list[Event]) -> None:
+        """Take in revisions, several at once where they came faster than we follow."""
+        self._state = events[-1].state
+        outcomes = [outcome for event in events for outcome in event.outcomes]
+        dropped = self._parts.drop(set(facts(outcomes)))
+        affected = [view for view in self._attached if (proxy, (view,)) in dropped]
+        for i, view in enumerate(affected):
+            if i and i % _VIEWS_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+            if view in self._attached:
+                self._publish(view)
+        self.processed = self._state.revision
+        self._publisher.processed(self.processed)
+
+    def _publish(self, view: View) -> None:
+        revision = self._state.revision
+        if self._state.resource(view.proxy.key) is None:
+            self._publisher.gone(view, _nobody(self._state, view), revision)
+            return
+        try:
+            snapshot = translate(self.resolved(view))
+        except Exception as error:  # One proxy misses one update; the others go on.
+            log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
+            reason = f"{type(error).__name__}: {error}"
+            self.failures[view] = (reason, revision)
+            self._publisher.failed(view, reason, revision)
+        else:
+            self.failures.pop(view, None)
+            self._publisher.publish(view, snapshot, revision)
+
+
+def facts(outcomes: Iterable[Outcome]) -> Iterator[Fact]:
+    """What a change touched, in the terms in which resolutions note what they read."""
+    for outcome in outcomes:
+        key = outcome.key
+        match outcome.action:
+            case Action.CREATED | Action.DELETED:
+                yield key
+                if key.parent is not None:
+                    yield children_of(key.parent, key.kind)
+                yield instances_of(key)
+            case Action.UPDATED:
+                yield key
+            case Action.REGISTERED | Action.DEREGISTERED:
+                yield instances_of(key)
+            case Action.TAGGED | Action.UNCHANGED:
+                pass
+
+
+def _nobody(state: MeshState, view: View) -> str:
+    """That a proxy's resource is not there, and which ones are."""
+    key = view.proxy.key
+    if state.resource(Key.of_mesh(key.mesh)) is None:
+        meshes = ", ".join(mesh.key.name for mesh in state.children(None, Key.of_mesh("").kind))
+        return f"there is no mesh {key.mesh}; there is {meshes or 'none at all'}"
+    there = [each.key.name for each in state.children(Key.of_mesh(key.mesh), key.kind)]
+    shown = ", ".join(there[:10]) + (f" and {len(there) - 10} more" if len(there) > 10 else "")
+    return f"mesh {key.mesh} has no {key.kind} {key.name}; it has {shown or 'none'}"

@@ -7,38 +7,172 @@ the database in a thread, and becomes the state only once it is durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from weft.store.change import Applied, Author, Change, Step
-from weft.store.state import MeshState
+from weft.clock import Clock
+from weft.errors import NotFound
+from weft.names import DEFAULT_ACCOUNT
+from weft.store import document, history
+from weft.store.admission import admit
+from weft.store.change import Applied, Author, Change, Outcome, Step
+from weft.store.database import Database, Row
+from weft.store.state import Draft, MeshState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What watchers are woken with: the new state and what led to it."""
+
+    state: MeshState
+    outcomes: tuple[Outcome, ...]
+
+
+class Watcher:
+    """Every revision since it was opened, in order and without gaps."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def wake(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def next(self) -> list[Event]:
+        """Everything that has happened since the last call; waits until there is something."""
+        events = [await self._events.get()]
+        while not self._events.empty():
+            events.append(self._events.get_nowait())
+        return events
 
 
 class Store:
     """One data directory, opened by one process."""
 
-    state: MeshState
-    """Everything at the newest revision."""
+    def __init__(
+        self, database: Database, state: MeshState, clock: Clock, account: str = DEFAULT_ACCOUNT
+    ) -> None:
+        self.state = state
+        """Everything at the newest revision."""
+        self._database = database
+        self._clock = clock
+        self._account = account
+        self._writing = asyncio.Lock()
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._readers = ThreadPoolExecutor(2, "store-reader")
+        self._watchers: list[Watcher] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, directory: Path, clock: Clock, account: str = DEFAULT_ACCOUNT
+    ) -> AsyncIterator[Store]:
+        """Open a data directory, made and migrated where needed; CannotStart says why not."""
+        loop = asyncio.get_running_loop()
+        database = await loop.run_in_executor(None, Database, directory)
+        try:
+            state = await loop.run_in_executor(None, _newest_state, database)
+            store = cls(database, state, clock, account)
+            try:
+                yield store
+            finally:
+                store._writer.shutdown()
+                store._readers.shutdown()
+        finally:
+            database.close()
+
+    def watch(self) -> Watcher:
+        """Be woken from now on; ``state`` is read by the caller in the same breath."""
+        watcher = Watcher()
+        self._watchers.append(watcher)
+        return watcher
+
+    def unwatch(self, watcher: Watcher) -> None:
+        self._watchers.remove(watcher)
 
     async def apply(
         self, steps: Sequence[Step], author: Author, *, note: str = "", dry_run: bool = False
     ) -> Applied:
         """Do all steps as one revision, or none; answered once it is durable."""
-        raise NotImplementedError
+        if dry_run:
+            admitted = admit(self.state, steps, self._clock, self._account)
+            return Applied(self.state.revision, admitted.outcomes)
+        # A caller that goes away must not leave memory and disk disagreeing.
+        return await asyncio.shield(self._apply(steps, author, note))
+
+    async def _apply(self, steps: Sequence[Step], author: Author, note: str) -> Applied:
+        async with self._writing:
+            admitted = admit(self.state, steps, self._clock, self._account)
+            if not admitted.records:
+                return Applied(self.state.revision, admitted.outcomes)
+            row = Row(
+                self.state.revision + 1,
+                self._clock.now(),
+                author,
+                note,
+                all(document.is_registry(record.id) for record in admitted.records),
+            )
+            await asyncio.get_running_loop().run_in_executor(
+                self._writer, self._database.append, row, admitted.records
+            )
+            self.state = admitted.draft.freeze(row.revision)
+            event = Event(self.state, admitted.outcomes)
+            for watcher in self._watchers:
+                watcher.wake(event)
+            return Applied(row.revision, admitted.outcomes)
 
     async def state_at(self, revision: int) -> MeshState:
         """Everything as it stood at a revision; NotFound for one that is not there yet."""
-        raise NotImplementedError
+        if revision == self.state.revision:
+            return self.state
+        self._known(revision)
+        return await self._read(_state_at, self._database, revision)
 
     async def changes(
         self, *, limit: int, before: int | None = None, registry: bool = False
     ) -> list[Change]:
         """The log, newest first; ``registry`` includes revisions that only moved instances."""
-        raise NotImplementedError
+        return await self._read(
+            history.changes, self._database, limit=limit, before=before, registry=registry
+        )
 
     async def change(self, revision: int) -> Change:
         """One revision of the log."""
-        raise NotImplementedError
+        self._known(revision, lowest=1)
+        return await self._read(history.change, self._database, revision)
 
     async def revert(self, revision: int, author: Author) -> Applied:
         """The inverse of a revision as a new one; Conflict when a later one is in the way."""
-        raise NotImplementedError
+        self._known(revision, lowest=1)
+        steps = await self._read(history.inverse, self._database, revision)
+        return await self.apply(steps, author, note=f"revert {revision}")
+
+    def _known(self, revision: int, lowest: int = 0) -> None:
+        if not lowest <= revision <= self.state.revision:
+            raise NotFound(
+                f"there is no revision {revision}; the newest is {self.state.revision}",
+                fix="weft changes lists them",
+            )
+
+    async def _read(self, function: Callable[..., T], *args: object, **named: object) -> T:
+        call = functools.partial(function, *args, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+
+def _newest_state(database: Database) -> MeshState:
+    draft = Draft(MeshState())
+    document.load(draft, database.current())
+    return draft.freeze(database.newest_revision())
+
+
+def _state_at(database: Database, revision: int) -> MeshState:
+    draft = Draft(MeshState())
+    document.load(draft, database.at(revision))
+    return draft.freeze(revision)

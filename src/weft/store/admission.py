@@ -1,0 +1,553 @@
+"""
+May this change be? Steps and a state in; the next state, or every reason against it.
+
+All steps are written into a draft first and judged together on the result, so
+that a change of several resources is judged by where it leads and not by the
+order of its steps. Sources: app-mesh.md, 2.8 (what blocks a deletion, with App
+Mesh's texts) and 2.9 (rules between resources); decisions 0007 and 0010.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from weft.clock import Clock
+from weft.errors import (
+    BadRequest,
+    Conflict,
+    InUse,
+    Invalid,
+    NotFound,
+    Problem,
+    TooManyTags,
+    WeftError,
+)
+from weft.model.codec import decode, without_nulls
+from weft.model.meta import Metadata, Resource, Tags
+from weft.model.virtual_gateway import GatewayRouteSpec, VirtualGatewaySpec
+from weft.model.virtual_node import VirtualNodeSpec
+from weft.model.virtual_router import RouteSpec, VirtualRouterSpec, WeightedTarget
+from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualServiceSpec
+from weft.names import Key, Kind
+from weft.store import document
+from weft.store.change import (
+    Action,
+    Create,
+    Delete,
+    Deregister,
+    Outcome,
+    Put,
+    Register,
+    Step,
+    Tag,
+    Untag,
+    Update,
+)
+from weft.store.document import Record
+from weft.store.state import Draft, MeshState
+
+MAX_TAGS = 50
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_SERVICE_NAME = re.compile(r"[^/\x00-\x20\x7f]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A change that may be: what follows from it, not yet written."""
+
+    draft: Draft
+    outcomes: tuple[Outcome, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A resource that something names and that is not there."""
+
+    key: Key
+    account: str
+
+    def __str__(self) -> str:
+        key = self.key
+        inside = (
+            f"{key.kind.parent.title} {key.parent_name} of mesh"
+            if key.parent_name and key.kind.parent
+            else "mesh"
+        )
+        if key.kind is Kind.MESH:
+            return f"Mesh with name {key.name} is not present for account {self.account}"
+        return (
+            f"{key.kind.title} with name {key.name} is not present under {inside} {key.mesh} "
+            f"for account {self.account}"
+        )
+
+
+def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -> Admitted:
+    """Do all steps on a draft and judge the result; raises with every reason against it."""
+    admission = _Admission(state, clock, account)
+    errors: list[tuple[Key | None, WeftError]] = []
+    for step in steps:
+        try:
+            admission.take(step)
+        except WeftError as error:
+            errors.append((_key_of(step), error))
+    errors += admission.judge(broken={key for key, _ in errors if key})
+    if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        raise errors[0][1]
+    if errors:
+        raise Invalid(
+            Problem(f"{key} {problem.path}".strip(), problem.message)
+            for key, error in errors
+            for problem in _problems_of(error)
+        )
+    return Admitted(admission.draft, tuple(admission.outcomes), tuple(admission.records))
+
+
+class _Admission:
+    def __init__(self, state: MeshState, clock: Clock, account: str) -> None:
+        self.before = state
+        self.draft = Draft(state)
+        self.outcomes: list[Outcome] = []
+        self.records: list[Record] = []
+        self._clock = clock
+        self._account = account
+        self._put: dict[Key, None] = {}
+        self._deleted: dict[Key, None] = {}
+
+    def _now(self) -> datetime:
+        return document.moment(document.milliseconds(self._clock.now()))
+
+    # --- the steps, one by one -----------------------------------------------------------
+
+    def take(self, step: Step) -> None:
+        match step:
+            case Create(key, sent, tags):
+                self._create(key, sent, tags)
+            case Update(key, sent):
+                self._update(self._existing(key), sent)
+            case Put(key, sent, tags):
+                self._put_step(key, sent, tags)
+            case Delete(key):
+                self._delete(self._existing(key))
+            case Tag(key, tags):
+                self._tag(self._existing(key), dict(tags))
+            case Untag(key, names):
+                self._tag(self._existing(key), dict.fromkeys(names))
+            case Register():
+                self._register(step)
+            case Deregister(node, id):
+                self._deregister(node, id)
+
+    def _existing(self, key: Key) -> Resource:
+        found = self.draft.state.resource(key)
+        if found is None:
+            # The outermost thing that is missing says most: no mesh, rather than no route.
+            missing = key
+            while missing.parent is not None and self.draft.state.resource(missing.parent) is None:
+                missing = missing.parent
+            raise NotFound(str(Missing(missing, self._account)))
+        return found
+
+    def _create(self, key: Key, sent: object, tags: Tags) -> None:
+        if self.draft.state.resource(key) is not None:
+            raise Conflict(
+                f"{key.kind.title} with name {key.name} already exists"
+                + (f" under mesh {key.mesh}" if key.kind is not Kind.MESH else "")
+            )
+        found = [*_name_problems(key), *_tag_problems(tags)]
+        try:
+            spec = decode(key.kind, plain := without_nulls(sent))
+        except Invalid as error:
+            raise Invalid([*found, *error.problems]) from None
+        if found:
+            raise Invalid(found)
+        now = self._now()
+        metadata = Metadata(self._clock.uid(), 1, now, now)
+        self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
+
+    def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
+        spec = decode(old.key.kind, plain := without_nulls(sent))
+        metadata = replace(
+            old.metadata, version=old.metadata.version + 1, last_updated_at=self._now()
+        )
+        kept = old.tags if tags is None else tags
+        self._write(Resource(old.key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
+
+    def _put_step(self, key: Key, sent: object, tags: Tags | None) -> None:
+        old = self.draft.state.resource(key)
+        if old is None:
+            self._create(key, sent, tags or ())
+        elif old.sent == without_nulls(sent) and tags in (None, old.tags):
+            self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
+        else:
+            if found := _tag_problems(tags or ()):
+                raise Invalid(found)
+            self._update(old, sent, tags)
+
+    def _write(self, resource: Resource, action: Action) -> None:
+        self.draft.put(resource)
+        self._put[resource.key] = None
+        self._deleted.pop(resource.key, None)
+        self.outcomes.append(Outcome(resource.key, action, resource))
+        self.records.append(Record(str(resource.key), action, document.of_resource(resource)))
+
+    def _delete(self, old: Resource) -> None:
+        key = old.key
+        if self.draft.state.instances_known(key):
+            for instance in self.draft.state.instances(key):
+                id = document.id_of_instance(key, instance.id)
+                self.records.append(Record(id, Action.DEREGISTERED, None))
+            self.records.append(Record(document.id_of_registered(key), Action.DEREGISTERED, None))
+        self.draft.remove(key)
+        self._put.pop(key, None)
+        self._deleted[key] = None
+        # App Mesh counts a deletion as a version, except of a mesh.
+        version = old.metadata.version + (key.kind is not Kind.MESH)
+        metadata = replace(old.metadata, version=version, last_updated_at=self._now())
+        self.outcomes.append(Outcome(key, Action.DELETED, replace(old, metadata=metadata)))
+        self.records.append(Record(str(key), Action.DELETED, None))
+
+    def _tag(self, old: Resource, changes: dict[str, str | None] | dict[str, str]) -> None:
+        tags = tuple(
+            (name, value)
+            for name, value in {**dict(old.tags), **changes}.items()
+            if value is not None
+        )
+        if found := _tag_problems(tags, limit=False):
+            raise Invalid(found)
+        if len(tags) > MAX_TAGS:
+            raise TooManyTags(f"a resource carries at most {MAX_TAGS} tags, not {len(tags)}")
+        if tags == old.tags:
+            self.outcomes.append(Outcome(old.key, Action.UNCHANGED, old))
+            return
+        tagged = replace(old, tags=tags)
+        self.draft.put(tagged)
+        self.outcomes.append(Outcome(old.key, Action.TAGGED, tagged))
+        self.records.append(Record(str(old.key), Action.TAGGED, document.of_resource(tagged)))
+
+    def _register(self, step: Register) -> None:
+        instance = step.instance
+        node = instance.node
+        if not re.fullmatch(r"[A-Za-z0-9._:-]{1,255}", instance.id):
+            raise BadRequest(
+                f"{instance.id!r} cannot be an instance id", fix="use letters, digits, . _ : and -"
+            )
+        spec = self._existing(node).spec
+        ports = (
+            {each.port_mapping.port for each in spec.listeners or ()}
+            if isinstance(spec, VirtualNodeSpec)
+            else set()
+        )
+        if strange := [port for port, _ in instance.addresses if port not in ports]:
+            raise Invalid(
+                Problem(f"addresses.{port}", f"{node.name} has no listener at port {port}")
+                for port in strange
+            )
+        known = self.draft.state.workloads.get(node, {})
+        if known.get(instance.id) == instance:
+            self.outcomes.append(Outcome(node, Action.UNCHANGED, instance_id=instance.id))
+            return
+        if node not in self.draft.state.workloads:
+            self.records.append(Record(document.id_of_registered(node), Action.REGISTERED, {}))
+        self.draft.put_instance(instance)
+        id = document.id_of_instance(node, instance.id)
+        self.records.append(Record(id, Action.REGISTERED, document.of_instance(instance)))
+        self.outcomes.append(Outcome(node, Action.REGISTERED, instance_id=instance.id))
+
+    def _deregister(self, node: Key, id: str) -> None:
+        if id not in self.draft.state.workloads.get(node, {}):
+            raise NotFound(f"no instance {id} of {node} is registered")
+        self.draft.remove_instance(node, id)
+        self.records.append(Record(document.id_of_instance(node, id), Action.DEREGISTERED, None))
+        self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
+
+    # --- the result, as a whole ----------------------------------------------------------
+
+    def judge(self, broken: set[Key]) -> Iterator[tuple[Key, WeftError]]:
+        """Every reason against the draft; what is missing because its own step failed is not one."""
+        state = self.draft.state
+        for key in self._put:
+            resource = state.resource(key)
+            assert resource is not None, "a key that was put stands in the draft"
+            if self.before.resource(key) is None and key.parent is not None:
+                parent = key.parent
+                if state.resource(parent) is None:
+                    if parent not in broken:
+                        yield key, NotFound(str(Missing(_outermost(state, parent), self._account)))
+                    continue
+            found = list(rules(state, resource, self._account))
+            problems = [each for each in found if isinstance(each, Problem)]
+            missing = [
+                each for each in found if isinstance(each, Missing) and each.key not in broken
+            ]
+            for dependent in _dependents(state, resource):
+                if dependent.key not in self._put:
+                    problems += _blame(dependent, rules(state, dependent, self._account))
+            if problems:
+                yield key, Invalid([*problems, *(Problem("", str(each)) for each in missing)])
+            elif missing:
+                yield key, NotFound("; ".join(dict.fromkeys(map(str, missing))))
+        for key in self._deleted:
+            if blocker := _blocker(state, key):
+                yield key, InUse(blocker)
+
+
+def rules(state: MeshState, resource: Resource, account: str) -> Iterator[Problem | Missing]:
+    """The rules between a resource and the rest of its mesh (app-mesh.md, 2.9)."""
+    key = resource.key
+    match resource.spec:
+        case RouteSpec() as spec:
+            yield from _route_rules(state, key, spec, account)
+        case VirtualServiceSpec(provider=ByVirtualNode(virtual_node=provider)):
+            node = Key(key.mesh, Kind.VIRTUAL_NODE, provider.virtual_node_name)
+            if state.resource(node) is None:
+                yield Missing(node, account)
+        case VirtualServiceSpec(provider=ByVirtualRouter(virtual_router=provider)):
+            router = Key(key.mesh, Kind.VIRTUAL_ROUTER, provider.virtual_router_name)
+            if state.resource(router) is None:
+                yield Missing(router, account)
+        case GatewayRouteSpec() as spec:
+            yield from _gateway_route_rules(state, key, spec, account)
+        case _:
+            pass
+
+
+def _route_rules(
+    state: MeshState, key: Key, spec: RouteSpec, account: str
+) -> Iterator[Problem | Missing]:
+    at = f"spec.{spec.member}"
+    assert key.parent is not None, "a route has a router"
+    router = state.resource(key.parent)
+    if router is not None and isinstance(router.spec, VirtualRouterSpec):
+        listeners: dict[int, str] = {
+            each.port_mapping.port: each.port_mapping.protocol
+            for each in router.spec.listeners or ()
+        }
+        yield from _match_port_rules(
+            at,
+            spec.match_port,
+            spec.protocol,
+            listeners,
+            f"virtual router {key.parent_name}",
+            "Route must define a port match criteria if the Virtual Router has multiple listeners",
+        )
+    for i, target in enumerate(spec.targets):
+        yield from _target_rules(
+            state, key, spec, target, f"{at}.action.weightedTargets[{i}]", account
+        )
+
+
+def _match_port_rules(
+    at: str,
+    port: int | None,
+    protocol: str,
+    listeners: dict[int, str],
+    owner: str,
+    needs_port: str,
+) -> Iterator[Problem]:
+    if not listeners:
+        return
+    if port is None and len(listeners) > 1:
+        yield Problem(f"{at}.match.port", needs_port)
+    elif port is not None and port not in listeners:
+        ports = ", ".join(map(str, sorted(listeners)))
+        yield Problem(f"{at}.match.port", f"{owner} has no listener at port {port}; it has {ports}")
+    else:
+        listener = listeners[port] if port is not None else next(iter(listeners.values()))
+        if listener != protocol:
+            yield Problem(at, f"{owner} listens for {listener} there, not for {protocol}")
+
+
+def _target_rules(
+    state: MeshState, key: Key, spec: RouteSpec, target: WeightedTarget, at: str, account: str
+) -> Iterator[Problem | Missing]:
+    name = Key(key.mesh, Kind.VIRTUAL_NODE, target.virtual_node)
+    node = state.resource(name)
+    if node is None:
+        yield Missing(name, account)
+        return
+    assert isinstance(node.spec, VirtualNodeSpec)
+    ports = [each.port_mapping.port for each in node.spec.listeners or ()]
+    listener = node.spec.listener(target.port)
+    if not ports:
+        yield Problem(f"{at}.virtualNode", f"virtual node {name.name} has no listener")
+    elif target.port is None and len(ports) > 1:
+        yield Problem(
+            f"{at}.port",
+            f"is missing; virtual node {name.name} listens at {', '.join(map(str, ports))}",
+        )
+    elif listener is None:
+        yield Problem(
+            f"{at}.port",
+            f"virtual node {name.name} has no listener at port {target.port}; "
+            f"it has {', '.join(map(str, ports))}",
+        )
+    elif listener.port_mapping.protocol != spec.protocol:
+        yield Problem(
+            f"{at}.virtualNode",
+            f"virtual node {name.name} speaks {listener.port_mapping.protocol}, "
+            f"the route is for {spec.protocol}",
+        )
+
+
+def _gateway_route_rules(
+    state: MeshState, key: Key, spec: GatewayRouteSpec, account: str
+) -> Iterator[Problem | Missing]:
+    at = f"spec.{spec.member}"
+    assert key.parent is not None, "a gateway route has a gateway"
+    gateway = state.resource(key.parent)
+    if gateway is not None and isinstance(gateway.spec, VirtualGatewaySpec):
+        listeners: dict[int, str] = {
+            each.port_mapping.port: each.port_mapping.protocol for each in gateway.spec.listeners
+        }
+        yield from _match_port_rules(
+            at,
+            spec.route.match.port,
+            spec.protocol,
+            listeners,
+            f"virtual gateway {key.parent_name}",
+            "Gateway Route must define a port match criteria if the Virtual Gateway has multiple listeners",
+        )
+    target = spec.route.action.target
+    name = Key(key.mesh, Kind.VIRTUAL_SERVICE, target.virtual_service.virtual_service_name)
+    service = state.resource(name)
+    if service is None:
+        yield Missing(name, account)
+        return
+    ports = provider_ports(state, service)
+    place = f"{at}.action.target.port"
+    if target.port is None and len(ports) > 1:
+        yield Problem(place, f"is missing; {name.name} answers at {', '.join(map(str, ports))}")
+    elif target.port is not None and ports and target.port not in ports:
+        yield Problem(
+            place,
+            f"{name.name} does not answer at {target.port}, only at {', '.join(map(str, ports))}",
+        )
+
+
+def provider_ports(state: MeshState, service: Resource) -> list[int]:
+    """The ports at which a virtual service can be called; empty while it has no provider."""
+    assert isinstance(service.spec, VirtualServiceSpec)
+    match service.spec.provider:
+        case ByVirtualNode(virtual_node=provider):
+            kind, name = Kind.VIRTUAL_NODE, provider.virtual_node_name
+        case ByVirtualRouter(virtual_router=provider):
+            kind, name = Kind.VIRTUAL_ROUTER, provider.virtual_router_name
+        case _:
+            return []
+    found = state.resource(Key(service.key.mesh, kind, name))
+    if found is None or not isinstance(found.spec, VirtualNodeSpec | VirtualRouterSpec):
+        return []
+    return [each.port_mapping.port for each in found.spec.listeners or ()]
+
+
+def _dependents(state: MeshState, resource: Resource) -> Iterator[Resource]:
+    """Resources whose rules look at this one."""
+    key = resource.key
+    match key.kind:
+        case Kind.VIRTUAL_ROUTER:
+            yield from state.children(key, Kind.ROUTE)
+        case Kind.VIRTUAL_GATEWAY:
+            yield from state.children(key, Kind.GATEWAY_ROUTE)
+        case Kind.VIRTUAL_NODE:
+            for name in state.referring(key, Kind.ROUTE):
+                if found := state.resource(name):
+                    yield found
+        case _:
+            pass
+
+
+def _blame(dependent: Resource, found: Iterable[Problem | Missing]) -> Iterator[Problem]:
+    for each in found:
+        if isinstance(each, Problem):
+            yield Problem(
+                "spec.listeners",
+                f"{dependent.key.kind} {dependent.key.name} would no longer fit: {each}",
+            )
+
+
+def _blocker(state: MeshState, key: Key) -> str | None:
+    """Why a resource may not go, in App Mesh's words where they are known (app-mesh.md, 2.8)."""
+    what = f"{key.kind.title} with name {key.name} cannot be deleted because"
+    match key.kind:
+        case Kind.MESH:
+            for kind in (
+                Kind.VIRTUAL_SERVICE,
+                Kind.VIRTUAL_ROUTER,
+                Kind.VIRTUAL_NODE,
+                Kind.VIRTUAL_GATEWAY,
+            ):
+                if found := state.children(key, kind):
+                    return f"{what} it still has {kind} {found[0].key.name}" + _more(found)
+        case Kind.VIRTUAL_NODE:
+            if state.referring(key, Kind.ROUTE):
+                return f"{what} it is the target of one or more routes."
+            if state.referring(key, Kind.VIRTUAL_SERVICE):
+                return f"{what} it is a VirtualService provider"
+        case Kind.VIRTUAL_ROUTER:
+            if found := state.children(key, Kind.ROUTE):
+                return f"{what} it still has route {found[0].key.name}" + _more(found)
+            if state.referring(key, Kind.VIRTUAL_SERVICE):
+                return f"{what} it is a VirtualService provider"
+        case Kind.VIRTUAL_SERVICE:
+            if routes := state.referring(key, Kind.GATEWAY_ROUTE):
+                ids = ", ".join(route.name for route in routes)
+                return (
+                    f"VirtualService {key.name} is being referenced in the following: "
+                    f"GATEWAY_ROUTE: [{ids}]"
+                )
+        case Kind.VIRTUAL_GATEWAY:
+            if found := state.children(key, Kind.GATEWAY_ROUTE):
+                return f"{what} it still has gatewayRoute {found[0].key.name}" + _more(found)
+        case Kind.ROUTE | Kind.GATEWAY_ROUTE:
+            pass
+    return None
+
+
+def _more(found: Sequence[Resource]) -> str:
+    return f" and {len(found) - 1} more" if len(found) > 1 else ""
+
+
+def _outermost(state: MeshState, missing: Key) -> Key:
+    parent = missing.parent
+    return _outermost(state, parent) if parent and state.resource(parent) is None else missing
+
+
+def _name_problems(key: Key) -> Iterator[Problem]:
+    place = f"{key.kind}Name"
+    if key.kind is Kind.VIRTUAL_SERVICE:
+        if not _SERVICE_NAME.fullmatch(key.name):
+            yield Problem(place, "must have 1 to 255 characters, none of them a blank or /")
+    elif not _NAME.fullmatch(key.name):
+        yield Problem(place, "must have 1 to 255 letters, digits, hyphens, underscores or dots")
+
+
+def _tag_problems(tags: Tags, *, limit: bool = True) -> list[Problem]:
+    found = []
+    if limit and len(tags) > MAX_TAGS:
+        found.append(Problem("tags", f"must have at most {MAX_TAGS} items, not {len(tags)}"))
+    for i, (name, value) in enumerate(tags):
+        if not 1 <= len(name) <= 128:
+            found.append(Problem(f"tags[{i}].key", "must have 1 to 128 characters"))
+        if len(value) > 256:
+            found.append(Problem(f"tags[{i}].value", "must have at most 256 characters"))
+        if name.lower().startswith("aws:"):
+            found.append(Problem(f"tags[{i}].key", "must not start with aws:, which is reserved"))
+    return found
+
+
+def _key_of(step: Step) -> Key:
+    match step:
+        case Register(instance):
+            return instance.node
+        case Deregister(node):
+            return node
+        case _:
+            return step.key
+
+
+def _problems_of(error: WeftError) -> Iterable[Problem]:
+    return error.problems if isinstance(error, Invalid) else (Problem("", error.message),)

@@ -1,0 +1,126 @@
+"""What is written to the log: one JSON document for each thing that is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from weft.model.codec import decode
+from weft.model.instance import Instance
+from weft.model.meta import Metadata, Resource
+from weft.names import Key
+from weft.store.change import Action, Difference
+from weft.store.state import Draft
+
+Document = Mapping[str, Any]
+_INSTANCE = "/instance/"
+_REGISTERED = "/instances"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A thing's new document, or None when it is gone."""
+
+    id: str
+    action: Action
+    document: Document | None
+
+
+def id_of_instance(node: Key, id: str) -> str:
+    return f"{node}{_INSTANCE}{id}"
+
+
+def id_of_registered(node: Key) -> str:
+    """The mark that a workload was registered for a virtual node once."""
+    return f"{node}{_REGISTERED}"
+
+
+def is_registry(id: str) -> bool:
+    return _INSTANCE in id or id.endswith(_REGISTERED)
+
+
+def of_resource(resource: Resource) -> Document:
+    return {
+        "spec": resource.sent,
+        "tags": dict(resource.tags),
+        "uid": resource.metadata.uid,
+        "version": resource.metadata.version,
+        "createdAt": milliseconds(resource.metadata.created_at),
+        "lastUpdatedAt": milliseconds(resource.metadata.last_updated_at),
+    }
+
+
+def of_instance(instance: Instance) -> Document:
+    return {
+        "addresses": {str(port): address for port, address in instance.addresses},
+        "leaseSeconds": instance.lease_seconds,
+    }
+
+
+def resource_of(key: Key, document: Document) -> Resource:
+    return Resource(
+        key,
+        decode(key.kind, document["spec"]),
+        document["spec"],
+        Metadata(
+            document["uid"],
+            document["version"],
+            moment(document["createdAt"]),
+            moment(document["lastUpdatedAt"]),
+        ),
+        tuple(document["tags"].items()),
+    )
+
+
+def instance_of(node: Key, id: str, document: Document) -> Instance:
+    addresses = sorted((int(port), str(a)) for port, a in document["addresses"].items())
+    return Instance(node, id, tuple(addresses), float(document["leaseSeconds"]))
+
+
+def load(draft: Draft, documents: Iterable[tuple[str, Document]]) -> None:
+    """Write a whole set of documents into a draft."""
+    for id, document in documents:
+        if _INSTANCE in id:
+            node, _, name = id.partition(_INSTANCE)
+            draft.put_instance(instance_of(Key.parse(node), name, document))
+        elif id.endswith(_REGISTERED):
+            draft.know_instances(Key.parse(id.removesuffix(_REGISTERED)))
+        else:
+            draft.put(resource_of(Key.parse(id), document))
+
+
+def differences(before: Any, after: Any, path: str = "") -> tuple[Difference, ...]:
+    """Where two JSON values differ, down to the smallest place; lists item by item."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[Difference] = []
+        for name in sorted({*before, *after}):
+            below = f"{path}.{name}" if path else name
+            found += differences(before.get(name), after.get(name), below)
+        return tuple(found)
+    if isinstance(before, list) and isinstance(after, list):
+        found = []
+        for i in range(max(len(before), len(after))):
+            found += differences(
+                before[i] if i < len(before) else None,
+                after[i] if i < len(after) else None,
+                f"{path}[{i}]",
+            )
+        return tuple(found)
+    return () if before == after else (Difference(path, before, after),)
+
+
+def told(document: Document | None) -> dict[str, Any]:
+    """The part of a document that an operator changed, for showing differences."""
+    if document is None:
+        return {}
+    return {name: document[name] for name in ("spec", "tags", "addresses") if name in document}
+
+
+def milliseconds(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
