@@ -66,15 +66,18 @@ def changes_table(session: Session, found: Sequence[Mapping[str, Any]]) -> Table
                 change["revision"],
                 when(change.get("at")),
                 change.get("author", ""),
-                client if session.wide else client.partition(" ")[0],
-                summary(change),
+                client if session.wide or client.startswith("weft ") else client.partition(" ")[0],
+                summary(change, wide=session.wide),
             )
         )
     return table
 
 
-def summary(change: Mapping[str, Any]) -> str:
-    """A revision in one line: its note, what it touched, and the values where they are few."""
+def summary(change: Mapping[str, Any], *, wide: bool = False) -> str:
+    """A revision in one line: its note; else what it touched, with values where they are few."""
+    note = str(change.get("note") or "")
+    if note and not wide:
+        return note
     entries = change.get("entries") or []
     words = []
     for entry in entries[:_SHOWN_ENTRIES]:
@@ -85,14 +88,16 @@ def summary(change: Mapping[str, Any]) -> str:
         words.append(text)
     if len(entries) > _SHOWN_ENTRIES:
         words.append(f"and {len(entries) - _SHOWN_ENTRIES} more")
-    note = f"{change['note']}: " if change.get("note") else ""
-    return note + ", ".join(words)
+    return (f"{note}: " if note else "") + ", ".join(words)
 
 
 def _brief(difference: Mapping[str, Any]) -> str:
     path = str(difference.get("path", "")).removeprefix("spec.")
     last = ".".join(path.rsplit(".", 2)[-2:])
-    return f"{last} {_value(difference.get('before'))} to {_value(difference.get('after'))}"
+    before, after = difference.get("before"), difference.get("after")
+    if isinstance(before, dict | list) or isinstance(after, dict | list):
+        return f"{last} added" if before is None else f"{last} changed"
+    return f"{last} {_value(before)} to {_value(after)}"
 
 
 def _value(value: Any) -> str:

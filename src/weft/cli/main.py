@@ -101,7 +101,19 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.OK
     except WeftError as error:
         return _complain(lines_of(error), exit_of(error))
+    except BaseExceptionGroup as group:
+        # A part of the control plane that could not start, seen from outside its task group.
+        found = _first(group)
+        if not isinstance(found, WeftError):
+            raise
+        return _complain(lines_of(found), exit_of(found))
     return int(code) if isinstance(code, int) else Exit.OK
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _usage(error: click.UsageError) -> int:

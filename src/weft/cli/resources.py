@@ -93,14 +93,17 @@ def _resources(
     session: Session, asked: Wanted, mesh: str | None, revision: int | None
 ) -> dict[str, Any]:
     assert asked.noun.kind is not None
-    found: dict[str, Any] = session.client.get(
-        "/weft/v1/resources",
-        {
-            "kind": asked.noun.kind.value,
-            "mesh": mesh if asked.noun.kind is not Kind.MESH else None,
-            "revision": revision,
-        },
-    )
+    query = {
+        "kind": asked.noun.kind.value,
+        "mesh": mesh if asked.noun.kind is not Kind.MESH else None,
+        "revision": revision,
+    }
+    try:
+        found: dict[str, Any] = session.client.get("/weft/v1/resources", query)
+    except NotFound as error:
+        # The list itself is always there: it is the mesh or the revision that is not.
+        error.fix = error.fix or ("weft get meshes" if revision is None else "weft changes")
+        raise
     return found
 
 

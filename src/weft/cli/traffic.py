@@ -113,28 +113,33 @@ def _target(traffic: Traffic, route: Json, typed: str) -> str:
     if candidates(typed, present):
         return meant(typed, present, "target")
     protocol, _ = phrases.route_of(route["spec"])
-    eligible = [
-        name
-        for name, node in traffic.nodes.items()
-        if name not in present
-        and any(spoken == protocol for _, spoken in phrases.listeners_of(node["spec"]))
-    ]
+    others = {name: node for name, node in traffic.nodes.items() if name not in present}
+    unfit = {name: _unfit(traffic, node, protocol) for name, node in others.items()}
+    eligible = sorted(name for name, reason in unfit.items() if not reason)
     if candidates(typed, eligible):
         return meant(typed, eligible, "virtual node")
-    others = [name for name in candidates(typed, traffic.nodes) if name not in present]
-    if others:
+    listed = f"targets are {', '.join(present)}"
+    if eligible:
+        listed += f"; {', '.join(eligible)} may become one"
+    if found := candidates(typed, others):
         raise Usage(
-            f"{others[0]} cannot be a target of {route['routeName']}: "
-            f"it has no listener for {protocol}",
-            fix=f"eligible: {', '.join(eligible) or 'none'}",
+            f"{found[0]} cannot be a target of {route['routeName']}: {unfit[found[0]]}",
+            fix=f"{listed}; weft describe virtual-node/{found[0]}",
         )
-    near = nearest(typed, present) or nearest(typed, eligible)
+    near = nearest(typed, [*present, *eligible])
     raise NotFound(
-        f"{route['routeName']} has no target {typed!r}; "
-        f"targets are {', '.join(present)}"
-        + (f"; eligible: {', '.join(sorted(eligible))}" if eligible else ""),
-        fix=f"did you mean {near}?" if near else f"weft get vn --mesh {traffic.mesh}",
+        f"{route['routeName']} has no target {typed!r}; {listed}",
+        fix=f"did you mean {near}?" if near else f"weft get virtual-nodes --mesh {traffic.mesh}",
     )
+
+
+def _unfit(traffic: Traffic, node: Json, protocol: str) -> str:
+    """Why a virtual node cannot become a target; empty when it can."""
+    if not any(spoken == protocol for _, spoken in phrases.listeners_of(node["spec"])):
+        return f"it has no listener for {protocol}"
+    if traffic.service in phrases.backends_of(node["spec"]):
+        return f"it calls {traffic.service} itself, and would call itself"
+    return ""
 
 
 def with_weights(traffic: Traffic, route: Json, given: Mapping[str, int]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from weft.cli.durations import Duration, text_of
 from weft.cli.exits import Exit
 from weft.cli.render import Glyph, plural
 from weft.cli.session import Session
-from weft.errors import Rejected, TimedOut
+from weft.errors import NotFound, Rejected, TimedOut
 
 _MARGIN = 10.0  # The control plane ends the wait; this is for an answer that never comes.
 
@@ -39,6 +39,9 @@ def settled(
         )
     except Rejected as error:
         error.fix = f"{undo}, or mend what it says; until then the last good one is in force"
+        raise
+    except NotFound as error:
+        error.fix = error.fix or ("weft get meshes" if mesh else "weft changes lists the revisions")
         raise
     except TimedOut as error:
         named = f" {revision}" if revision else ""
