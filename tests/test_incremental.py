@@ -239,9 +239,9 @@ async def test_a_view_shares_with_others_what_is_the_same_for_both() -> None:
     shared = ours.keys() & theirs.keys()
 
     assert shared
-    assert [] == [
+    assert [
         each for each in shared if ours[each] == theirs[each] and ours[each] is not theirs[each]
-    ]
+    ] == []
 
 
 async def test_a_deleted_resource_ends_its_view_and_its_return_is_served_again() -> None:
