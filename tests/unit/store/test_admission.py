@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from weft.clock import ManualClock
-from weft.errors import Conflict, Invalid, InUse, NotFound, TooManyTags, WeftError
+from weft.errors import Conflict, InUse, Invalid, NotFound, TooManyTags, WeftError
 from weft.names import DEFAULT_ACCOUNT, Key
 from weft.store.admission import admit
 from weft.store.change import Create, Delete, Step, Tag, Untag, Update
