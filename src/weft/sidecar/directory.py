@@ -60,7 +60,7 @@ class Directory:
                     return cls(found[0], os.path.basename(found[0]), found[1], _run(found[0]))
         except OSError as error:
             raise CannotStart(
-                f"the data directory cannot be used: {error}",
+                f"the data directory {data} cannot be used",
                 fix="give a directory that can be written with --data DIR",
             ) from error
         raise CannotStart(
