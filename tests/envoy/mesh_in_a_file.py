@@ -14,7 +14,10 @@ def http_listener(name: str, port: int, routes: str) -> Json:
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
-        "rds": {"config_source": {**ADS, "initial_fetch_timeout": "0s"}, "route_config_name": routes},
+        "rds": {
+            "config_source": {**ADS, "initial_fetch_timeout": "0s"},
+            "route_config_name": routes,
+        },
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -95,7 +98,9 @@ def resources(**kinds: list[Json]) -> Json:
     }
 
 
-def one_service(egress: int, upstream: int, *, cluster: str = "cds_egress_shop_api_http_8080") -> Json:
+def one_service(
+    egress: int, upstream: int, *, cluster: str = "cds_egress_shop_api_http_8080"
+) -> Json:
     """A listener on the egress port whose requests all go to one service."""
     return resources(
         listener=[http_listener("lds_egress_0.0.0.0_15001", egress, "rds_egress_http_15001")],

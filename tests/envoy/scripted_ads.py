@@ -54,7 +54,9 @@ class Script:
     def read(self) -> None:
         stated = json.loads(self._resources.read_text())
         self.served = {
-            name: {key: self._resource(name, key, value) for key, value in stated.get(name, {}).items()}
+            name: {
+                key: self._resource(name, key, value) for key, value in stated.get(name, {}).items()
+            }
             for name in TYPES
         }
         for stream in self.streams:
@@ -136,9 +138,7 @@ def _on_request(
     for name in request.resource_names_unsubscribe:
         subscription.known.pop(name, None)
     if first:
-        script.note(
-            event="subscribed", type=kind, known=sorted(request.initial_resource_versions)
-        )
+        script.note(event="subscribed", type=kind, known=sorted(request.initial_resource_versions))
 
 
 def _response(

@@ -25,7 +25,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-async def eventually(check: Callable[[], Any], *, seconds: float = 60) -> Any:
+async def eventually(check: Callable[[], Any], *, seconds: float = 30) -> Any:
     """The first true answer; the last untrue one is in the failure."""
     deadline = time.monotonic() + seconds
     while True:
@@ -93,6 +93,10 @@ class Sidecar:
                 stderr=log, env={**os.environ, "PYTHONPATH": str(SRC)},
             )  # fmt: skip
         return self
+
+    def add(self, *arguments: str) -> None:
+        """The last one given counts."""
+        self._arguments += arguments
 
     def argument(self, flag: str) -> str:
         return self._arguments[self._arguments.index(flag) + 1]
@@ -171,13 +175,15 @@ class Upstream:
         self._connections.add(task)
         try:
             while True:
-                await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
                 self.waiting += 1
                 await self.gate.wait()
                 self.waiting -= 1
                 body = self.word.encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
                 await writer.drain()
+                if b"connection: close" in head.lower():
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:

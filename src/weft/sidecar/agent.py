@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
@@ -64,7 +65,7 @@ class Agent:
         self._asked = asked
         self._directory = directory
         self._wakeup = wakeup
-        self._journal = Journal()
+        self._journal = Journal(hide_reconnects=asked.log_level not in ("trace", "debug", "info"))
         ports = with_free_ports(directory, Ports(asked.ingress, asked.egress, asked.backends))
         self._view = View(asked.proxy, asked.mode, ports)
         self._line = Line(
@@ -202,16 +203,13 @@ class Agent:
         runner, how = ended.runner, how_it_ended(ended.code)
         if reason := self._journal.last_words():
             how = f"{how}: {reason}"
+        self._restarts += 1
         if runner.source is Source.LAST_ACCEPTED and runner.life is Life.WAITING:
-            self._journal.say(
-                f"Envoy refuses the last accepted configuration; it {how}", level="error"
-            )
-            os.replace(self._directory.file("snap.json"), self._directory.file("snap.refused.json"))
-            self._kept, self._kept_bytes = None, b""
+            self._set_aside(how)
+            return
         survivor = self._line.of(Source.LAST_ACCEPTED)
         if runner.source is not Source.ADS or runner.life is Life.READY or survivor is None:
             self._line.end(grace_seconds=0)
-        self._restarts += 1
         self._in_a_row = 1 if runner.envoy.age_seconds > _QUIET_SECONDS else self._in_a_row + 1
         if self._asked.restarts is not None and self._in_a_row > self._asked.restarts:
             raise CannotStart(
@@ -222,9 +220,22 @@ class Agent:
         self._next_start = now + delay
         self._journal.say(f"Envoy {how}; starting it again in {delay:g} s", level="error")
 
+    def _set_aside(self, how: str) -> None:
+        path = self._directory.file("snap.refused.json")
+        self._journal.say(
+            f"Envoy refuses the last accepted configuration and {how}; it is kept as {path}",
+            level="error",
+        )
+        with suppress(OSError):
+            os.replace(self._directory.file("snap.json"), path)
+        self._kept, self._kept_bytes = None, b""
+        self._line.end(grace_seconds=0)
+
     # --- what it says ---
 
     def _observe(self) -> None:
+        ads = self._line.of(Source.ADS)
+        was_ready = ads is not None and ads.life is Life.READY
         became_ready = self._line.observe(time.monotonic())
         if became_ready is not None:
             taken_over = any(r.retires_by is not None for r in self._line.runners)
@@ -235,11 +246,10 @@ class Agent:
             )
             self._version = self._envoy_version()
             self._kept_as_of = -1
-        ads = self._line.of(Source.ADS)
         connected = ads is not None and ads.observation.connected
         if connected != self._connected:
             self._connected, self._connected_since = connected, time.time()
-            if ads is not None and ads.life is Life.READY and not self._stopping:
+            if was_ready and not self._stopping:
                 self._journal.say(
                     "connected to the control plane"
                     if connected

@@ -10,11 +10,14 @@ from typing import Any
 
 _HEADER = re.compile(r"^\[[^\]]*\]\[([^\]]*)\]\[[^\]]*\] ")
 
+_RECONNECT = "gRPC config stream to weft_xds closed"
+
 
 class Journal:
     """One line at a time, from any thread: each is a single write."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hide_reconnects: bool = False) -> None:
+        self._hide_reconnects = hide_reconnects
         self._rejected: deque[dict[str, Any]] = deque(maxlen=10)
         self._last_words = ""
 
@@ -26,13 +29,18 @@ class Journal:
 
     def envoy_line(self, line: str) -> None:
         """A line of Envoy's: passed on, and remembered if it tells why something was refused."""
-        _write(f"envoy: {line}")
         header = _HEADER.match(line)
         words = line[header.end() :] if header else line
+        # Twice a second while the control plane is away; we say it once in our own words.
+        if not (self._hide_reconnects and _RECONNECT in words):
+            _write(f"envoy: {line}")
         if "rejected" in words:
             self._rejected.append({"at": round(time.time(), 3), "words": words})
         if header and header[1] in ("critical", "error"):
             self._last_words = words
+        elif not header and words.startswith(": "):
+            # A message that holds a whole configuration says what is wrong on a line of its end.
+            self._last_words = words[2:]
 
     def rejected(self) -> tuple[dict[str, Any], ...]:
         """The latest refusals in Envoy's own words, oldest first."""

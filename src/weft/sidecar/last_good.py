@@ -149,7 +149,8 @@ def _locality(locality: Json, *, judged: bool) -> Json:
     kept: Json = {
         key: locality[key]
         for key in ("locality", "load_balancing_weight", "priority")
-        if key in locality
+        # Envoy shows "no weight" as 0, which it does not take as an input.
+        if locality.get(key)
     }
     kept["lb_endpoints"] = [
         _endpoint(endpoint, judged=judged) for endpoint in locality.get("lb_endpoints", ())
