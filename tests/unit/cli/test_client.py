@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-
 from tests.unit.cli.control_plane import ControlPlane
+
 from weft.cli.client import Client, Endpoint, path_of
 from weft.clock import ManualClock
 from weft.errors import Unreachable
@@ -134,4 +134,6 @@ def test_an_endpoint_may_be_written_short(text: str, url: str) -> None:
 
 
 def test_names_in_paths_are_escaped() -> None:
-    assert path_of("meshes", "a/b", "virtualNodes", "ü") == "/weft/v1/meshes/a%2Fb/virtualNodes/%C3%BC"
+    assert (
+        path_of("meshes", "a/b", "virtualNodes", "ü") == "/weft/v1/meshes/a%2Fb/virtualNodes/%C3%BC"
+    )

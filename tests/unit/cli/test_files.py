@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
 
@@ -98,9 +97,7 @@ def test_a_refusal_names_file_and_line(weft: Weft, plane: ControlPlane, file: Pa
         {"path": "resources[0].spec.listeners", "message": "is missing"},
         {"path": "resources[1].spec.listeners", "message": "is empty"},
     ]
-    plane.refuse(
-        "POST", "/weft/v1/apply", 400, "BadRequestException", "no", problems=problems
-    )
+    plane.refuse("POST", "/weft/v1/apply", 400, "BadRequestException", "no", problems=problems)
     for verb in ("apply", "diff"):
         ran = weft(verb, "-f", str(file))
         assert ran.code == 6
