@@ -101,6 +101,7 @@ def colorapp(appmesh: Any, mesh: str) -> str:
 
 @pytest.mark.skipif(not UPDATES, reason="AWS's examples are not here; say where by AWS_EXAMPLES")
 def test_the_articles_route_updates_do_as_they_are(aws: Aws, colorapp: str) -> None:
+    route = {}
     for file in UPDATES:
         route = aws("update-route", "--mesh-name", colorapp, "--cli-input-json", f"file://{file}")
         assert route["route"]["spec"] == json.loads(file.read_text())["spec"]
@@ -189,6 +190,8 @@ def _make_what_it_names(appmesh: Any, mesh: str, spec: Any) -> None:
             appmesh.create_virtual_router(meshName=mesh, virtualRouterName=name, spec={})
         case {"virtualNode": {"virtualNodeName": name}}:
             appmesh.create_virtual_node(meshName=mesh, virtualNodeName=name, spec=specs.node())
+        case _:
+            pass
 
 
 def _without_ports(spec: Any) -> Any:
