@@ -51,6 +51,15 @@ class Publisher(Protocol):
         ...
 
 
+class _Nobody:
+    """Hears everything and passes nothing on."""
+
+    def publish(self, view: View, snapshot: Snapshot, revision: int) -> None: ...
+    def failed(self, view: View, reason: str, revision: int) -> None: ...
+    def gone(self, view: View, reason: str, revision: int) -> None: ...
+    def processed(self, revision: int) -> None: ...
+
+
 def snapshot_for(state: MeshState, view: View) -> Snapshot:
     """Say what one proxy must be told: this line is the product."""
     return translate(proxy(Reading(state), view))
@@ -59,15 +68,22 @@ def snapshot_for(state: MeshState, view: View) -> Snapshot:
 class Pipeline:
     """Keeps every attached view's snapshot up to date with the store."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._publisher = publisher
+        self._publisher: Publisher = _Nobody()
         self._parts = Parts()
         self._attached: dict[View, int] = {}
         self._watcher = store.watch()
+        self.failures: dict[View, tuple[str, int]] = {}
+        """Views without a snapshot of the newest revision: the reason, and since which."""
         self._state = store.state
         self.processed = store.state.revision
         """Everything up to this revision has been published."""
+
+    def publish_to(self, publisher: Publisher) -> None:
+        """Say where snapshots go; before the first view is attached."""
+        self._publisher = publisher
+        publisher.processed(self.processed)
 
     def attach(self, view: View) -> None:
         """A proxy with this view is there: publish its snapshot, now and whenever it changes."""
@@ -83,6 +99,7 @@ class Pipeline:
             self._attached[view] = left
         else:
             self._parts.forget((proxy, (view,)))
+            self.failures.pop(view, None)
 
     def resolved(self, view: View) -> ir.Proxy:
         """What an attached view must do, as of ``processed``, for whoever explains it."""
@@ -119,8 +136,11 @@ class Pipeline:
             snapshot = translate(self.resolved(view))
         except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
-            self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)
+            reason = f"{type(error).__name__}: {error}"
+            self.failures[view] = (reason, revision)
+            self._publisher.failed(view, reason, revision)
         else:
+            self.failures.pop(view, None)
             self._publisher.publish(view, snapshot, revision)
 
 
