@@ -17,7 +17,7 @@ import structlog
 from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Key, View
-from weft.resolve.proxy import proxy
+from weft.resolve.proxy import proxy, resolve
 from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
 from weft.store.change import Action, Outcome
 from weft.store.state import MeshState
@@ -62,7 +62,7 @@ class _Nobody:
 
 def snapshot_for(state: MeshState, view: View) -> Snapshot:
     """Say what one proxy must be told: this line is the product."""
-    return translate(proxy(Reading(state), view))
+    return translate(resolve(state, view))
 
 
 class Pipeline:
@@ -74,8 +74,6 @@ class Pipeline:
         self._parts = Parts()
         self._attached: dict[View, int] = {}
         self._watcher = store.watch()
-        self.failures: dict[View, tuple[str, int]] = {}
-        """Views without a snapshot of the newest revision: the reason, and since which."""
         self._state = store.state
         self.processed = store.state.revision
         """Everything up to this revision has been published."""
@@ -99,7 +97,6 @@ class Pipeline:
             self._attached[view] = left
         else:
             self._parts.forget((proxy, (view,)))
-            self.failures.pop(view, None)
 
     def resolved(self, view: View) -> ir.Proxy:
         """What an attached view must do, as of ``processed``, for whoever explains it."""
@@ -136,11 +133,8 @@ class Pipeline:
             snapshot = translate(self.resolved(view))
         except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
-            reason = f"{type(error).__name__}: {error}"
-            self.failures[view] = (reason, revision)
-            self._publisher.failed(view, reason, revision)
+            self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)
         else:
-            self.failures.pop(view, None)
             self._publisher.publish(view, snapshot, revision)
 
 

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 import uvicorn
@@ -49,6 +50,8 @@ class Running:
     parts: Parts
     pipeline: Pipeline
     ads: AdsServer
+    broken: asyncio.Future[None]
+    """Holds the exception once a part has failed."""
 
 
 def run(settings: Settings) -> int:
@@ -69,10 +72,12 @@ async def _until_told(settings: Settings) -> int:
     async with serving(settings) as running:
         api, xds = running.settings.api, running.settings.xds
         print(f"weft serves the API at http://{api} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
-        await told.wait()
+        waiting = asyncio.ensure_future(told.wait())
+        await asyncio.wait({waiting, running.broken}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         log.info("stopping")
         running.parts.stopping.set()
-    return 0
+        return 1 if running.broken.done() and running.broken.exception() else 0
 
 
 @asynccontextmanager
@@ -91,9 +96,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        broken = asyncio.get_running_loop().create_future()
         for part in (pipeline, registry):
-            stack.callback(tasks.create_task(part.run(), name=type(part).__name__).cancel)
+            stack.push_async_callback(_ended, asyncio.create_task(_run(part, broken)))
         xds_port = await ads.start()
         stack.push_async_callback(ads.stop)
         bound = replace(settings, api=_bound(api_socket), xds=_with_port(settings.xds, xds_port))
@@ -101,7 +106,6 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             store=store,
             registry=registry,
             delivery=delivery,
-            progress=pipeline,
             settings=bound,
             clock=clock,
             version=version("weft"),
@@ -113,8 +117,27 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         # What is alive now stays alive; the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        yield Running(bound, parts, pipeline, ads)
+        yield Running(bound, parts, pipeline, ads, broken)
         parts.stopping.set()
+
+
+class _Part(Protocol):
+    async def run(self) -> None: ...
+
+
+async def _run(part: _Part, broken: asyncio.Future[None]) -> None:
+    try:
+        await part.run()
+    except Exception as error:  # Whoever owns the server decides; nobody else would notice.
+        log.exception("a part of the control plane failed", part=type(part).__name__)
+        if not broken.done():
+            broken.set_exception(error)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @asynccontextmanager
