@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,9 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            try:
+            # Killed next if it must be; the figures are taken already.
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                pass  # Killed next; the figures are taken already.
         self.kill()
         self._directory.cleanup()
 

@@ -34,7 +34,7 @@ class Pusher:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        self._listener.setblocking(False)
+        self._listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         self._poll = select.epoll()
         self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(0, select.EPOLLIN)

@@ -12,7 +12,6 @@ differ by a nonce.
 
 from __future__ import annotations
 
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -160,7 +160,7 @@ class Simulator:
         for stream in streams:
             family, address = _address(target)
             stream.socket = socket.socket(family, socket.SOCK_STREAM)
-            stream.socket.setblocking(False)
+            stream.socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             if family == socket.AF_INET:
                 stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream.connection = http2.Client("127.0.0.1", PATH)
