@@ -72,7 +72,24 @@ def as_json(resource: Encoded) -> dict[str, Any]:
     entry = discovery_pb2.DeltaDiscoveryResponse.FromString(resource.delta).resources[0]
     found: dict[str, Any] = MessageToDict(entry.resource, preserving_proto_field_name=True)
     del found["@type"]
+    _sort_maps(found)
     return found
+
+
+_MAPS = {"filter_metadata", "weft", "json_format", "typed_extension_protocol_options"}
+
+
+def _sort_maps(value: object) -> None:
+    """Messages have an order of their own; maps have none, and show it from run to run."""
+    match value:
+        case dict():
+            for name, each in value.items():
+                _sort_maps(each)
+                if name in _MAPS:
+                    value[name] = dict(sorted(each.items()))
+        case list():
+            for each in value:
+                _sort_maps(each)
 
 
 def _name(value: object) -> str:

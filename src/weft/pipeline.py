@@ -126,11 +126,10 @@ class Pipeline:
 
     def _publish(self, view: View) -> None:
         revision = self._state.revision
-        if self._state.resource(view.proxy.key) is None:
-            self._publisher.gone(view, _nobody(self._state, view), revision)
-            return
         try:
             snapshot = translate(self.resolved(view))
+        except NotFound:
+            self._publisher.gone(view, _nobody(self._state, view), revision)
         except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
             self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)

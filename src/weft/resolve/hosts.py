@@ -24,7 +24,9 @@ NO_BACKEND = (
     "DROP_ALL: check the name, the port and the node's backends\n"
 )
 
-_LOOPBACK = ir.HeaderMatch(":authority", ir.Regex(r"(localhost|127\.[0-9.]+|\[::1?\])(:[0-9]+)?"))
+_LOOPBACK = ir.HeaderMatch(
+    ":authority", ir.Regex(r"(?i)(localhost\.?|127\.[0-9.]+|\[::1?\])(:[0-9]+)?")
+)
 
 
 @value

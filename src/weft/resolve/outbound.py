@@ -253,7 +253,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             ),
         ),
         route_configurations=(
-            found.configuration,
+            *((found.configuration,) if ports.egress else ()),
             *(
                 reading.part(hosts.at_own_socket, mesh, backend)
                 for backend in local.values()

@@ -61,10 +61,12 @@ class Change:
         """Whether the proxy learns of a resource it did not know by name."""
         return any(resource.name not in self.before for resource in self.updates)
 
-    @property
-    def completes(self) -> bool:
-        """Whether nothing is left to say once this is accepted."""
-        return self.after is self.wanted
+    def completes(self, kind: ResourceType) -> bool:
+        """Whether nothing of this type is left to say once this is accepted."""
+        if self.after is self.wanted:
+            return True
+        # Assignments and routes that are no longer wanted need no word from us.
+        return not kind.wildcard and not differing(self.after, self.wanted)
 
 
 class Target:
@@ -104,7 +106,7 @@ class Target:
         updates = differing(told, wanted)
         if not updates:
             return None
-        if kind.wildcard and not told.keys() <= wanted.keys():
+        if not told.keys() <= wanted.keys():
             after: Resources = {**told, **{resource.name: resource for resource in updates}}
         else:
             after = wanted

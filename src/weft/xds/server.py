@@ -14,7 +14,6 @@ import socket
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -346,6 +345,7 @@ def _cannot_listen(address: str, words: str) -> CannotStart:
             host, int(port), type=socket.SOCK_STREAM
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(name)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

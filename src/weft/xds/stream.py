@@ -164,6 +164,10 @@ class Stream:
     def _may_remove(
         self, kind: ResourceType, unsaid: AbstractSet[ResourceType], now: float
     ) -> bool:
+        if _LISTENERS not in self.subscriptions:
+            # It has just come back: its listeners, which it will ask about next, may
+            # still lead to what is to go.
+            return False
         if self._waits(_LISTENERS, now) or self._waits(_ROUTES, now) or self._waits(kind, now):
             return False
         if not unsaid.isdisjoint((_LISTENERS, _ROUTES)):

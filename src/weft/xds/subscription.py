@@ -165,7 +165,7 @@ class Subscription:
         if self.told is wanted:
             return None
         change = target.update(self.kind, self.variant, self.told, wanted)
-        if change is None and (not self.kind.wildcard or len(self.told) == len(wanted)):
+        if change is None and len(self.told) == len(wanted):
             # Equal, so let it be the same: the next comparison is then one of identity.
             if self.accepted is self.told:
                 self.accepted = wanted
@@ -184,8 +184,6 @@ class Subscription:
         if not updates and not unknown:
             return None
         after = {**self.told, **{resource.name: resource for resource in updates}}
-        if not self.kind.wildcard:
-            after = {name: resource for name, resource in after.items() if name in wanted}
         removed = tuple(sorted(unknown)) if self.variant is Variant.DELTA else ()
         return target.change(
             self.kind,
@@ -226,7 +224,7 @@ class Subscription:
             self._forget(name)
         sure = not self.unsure.difference(resource.name for resource in change.updates)
         self.unanswered.append(
-            Unanswered(nonce, change, revision, since, change.completes and sure)
+            Unanswered(nonce, change, revision, since, sure and change.completes(self.kind))
         )
         del self.unanswered[:-_UNANSWERED_KEPT]
         self.told = change.after
