@@ -43,7 +43,9 @@ class ControlPlane:
     def tell(self, method: str, path: str, answer: Answer) -> None:
         self.answers[method, path] = answer
 
-    def refuse(self, method: str, path: str, status: int, code: str, message: str, **more: Any) -> None:
+    def refuse(
+        self, method: str, path: str, status: int, code: str, message: str, **more: Any
+    ) -> None:
         body = {"code": code, "message": message, "problems": [], "fix": None, **more}
         self.answers[method, path] = (status, body)
 
@@ -168,9 +170,7 @@ def resource(kind: str, name: str, spec: Any, parent: str = "", mesh: str = MESH
 def node(name: str, port: int = 9080, protocol: str = "http", **spec: Any) -> dict[str, Any]:
     listener = {"portMapping": {"port": port, "protocol": protocol}}
     dns = {"dns": {"hostname": f"{name}.local"}}
-    return resource(
-        "virtualNode", name, {"listeners": [listener], "serviceDiscovery": dns, **spec}
-    )
+    return resource("virtualNode", name, {"listeners": [listener], "serviceDiscovery": dns, **spec})
 
 
 def service(name: str, router: str = "", by_node: str = "") -> dict[str, Any]:

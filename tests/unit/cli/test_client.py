@@ -134,4 +134,6 @@ def test_an_endpoint_may_be_written_short(text: str, url: str) -> None:
 
 
 def test_names_in_paths_are_escaped() -> None:
-    assert path_of("meshes", "a/b", "virtualNodes", "ü") == "/weft/v1/meshes/a%2Fb/virtualNodes/%C3%BC"
+    assert (
+        path_of("meshes", "a/b", "virtualNodes", "ü") == "/weft/v1/meshes/a%2Fb/virtualNodes/%C3%BC"
+    )

@@ -98,9 +98,7 @@ def test_a_refusal_names_file_and_line(weft: Weft, plane: ControlPlane, file: Pa
         {"path": "resources[0].spec.listeners", "message": "is missing"},
         {"path": "resources[1].spec.listeners", "message": "is empty"},
     ]
-    plane.refuse(
-        "POST", "/weft/v1/apply", 400, "BadRequestException", "no", problems=problems
-    )
+    plane.refuse("POST", "/weft/v1/apply", 400, "BadRequestException", "no", problems=problems)
     for verb in ("apply", "diff"):
         ran = weft(verb, "-f", str(file))
         assert ran.code == 6

@@ -73,7 +73,9 @@ def test_weights_are_always_ones_that_app_mesh_takes(
 
 
 @given(weights)
-def test_the_same_weights_in_the_same_proportion_stay_what_they_are(present: dict[str, int]) -> None:
+def test_the_same_weights_in_the_same_proportion_stay_what_they_are(
+    present: dict[str, int],
+) -> None:
     if sum(present.values()) == 100 and len(present) > 1:
         name = next(iter(present))
         assert rescaled(present, {name: present[name]}) == present

@@ -218,7 +218,11 @@ def test_observed_shares_come_with_margin_and_basis(
     saved.tell("GET", "/weft/v1/proxies", {"revision": 8, "proxies": proxies})
     document = json.loads(weft("split", "teller", "white=0", "blue=75", "-o", "json").out)
     seen = {t["virtualNode"]: t["observed"] for t in document["routes"][0]["targets"]}
-    assert [seen[f"teller-{name}-vn"]["percent"] for name in ("white", "blue", "red")] == [0, 75, 25]
+    assert [seen[f"teller-{name}-vn"]["percent"] for name in ("white", "blue", "red")] == [
+        0,
+        75,
+        25,
+    ]
     assert seen["teller-blue-vn"]["requests"] == 150
     assert 5 < seen["teller-blue-vn"]["margin"] < 7
     assert document["routes"][0]["observed"]["requests"] == 200
