@@ -1,0 +1,357 @@
+"""
+The ADS server: proxies connect here, snapshots arrive here, and the two meet.
+
+Both variants of the aggregated service are answered by the same streams. Messages are
+bytes on both sides of gRPC: what is sent was serialised long before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import grpc
+import structlog
+from google.protobuf.json_format import MessageToDict
+
+from weft.clock import Clock
+from weft.errors import BadRequest, CannotStart, NotFound, Unavailable, WeftError
+from weft.names import ProxyId, View
+from weft.translate.snapshot import Snapshot
+from weft.xds.cache import Feed
+from weft.xds.delivery import Connection, Delivery, Peer
+from weft.xds.session import Context, Session
+from weft.xds.stream import PATIENCE_SECONDS, Stream
+from weft.xds.window import Window
+from weft.xds.wire import Node, Variant
+
+log = structlog.get_logger(__name__)
+
+_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+_OPTIONS = (
+    # With the defaults a fifth of 5,000 proxies that reconnect at once are turned away
+    # before any handler runs, and nothing says so.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # A port that is taken must be an error, not half of the proxies.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", -1),
+    # Envoy pings every ten seconds, whether or not there is data.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # A proxy whose machine is gone says nothing; its stream ends after this.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+class Source(Protocol):
+    """Where the snapshots of a view come from; the pipeline fulfils it."""
+
+    def attach(self, view: View) -> None:
+        """
+        From now on publish this view, the first time at once or soon; NotFound if there is none.
+
+        Called for the first stream of a view, not for each.
+        """
+        ...
+
+    def detach(self, view: View) -> None:
+        """The last stream of the view has ended; called once for each ``attach`` that succeeded."""
+        ...
+
+
+class AdsServer:
+    """Answers proxies; the pipeline's ``Publisher``."""
+
+    def __init__(
+        self,
+        source: Source,
+        delivery: Delivery,
+        clock: Clock,
+        address: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.delivery = delivery
+        self.clock = clock
+        self.window = Window()
+        self._source = source
+        self._address = address
+        self._patience = patience_seconds
+        self._feeds: dict[View, Feed] = {}
+        self._sessions: set[Session] = set()
+        self._server: grpc.aio.Server | None = None
+        self._stopping = False
+        self._strangers = 0
+        # All answers are due after the same time, so the first sent is the first overdue.
+        self._due: deque[tuple[float, Session, str]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    # --- life -----------------------------------------------------------------------------
+
+    async def start(self) -> int:
+        """Listen; the port bound, or 0 for a Unix socket."""
+        address = await _listenable(self._address)
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    _SERVICE,
+                    {
+                        "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
+                            self._state_of_the_world
+                        ),
+                        "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(
+                            self._delta
+                        ),
+                    },
+                ),
+            )
+        )
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise _cannot_listen(self._address, str(error)) from error
+        await server.start()
+        self._server = server
+        return 0 if address.startswith("unix:") else port
+
+    async def stop(self, grace_seconds: float = 1.0) -> None:
+        """Close every stream at once, with a status that makes proxies come back, and the port."""
+        self._stopping = True
+        for session in list(self._sessions):
+            session.end(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+            self._server = None
+        self.window.close()
+        self._due.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    # --- what the pipeline says (Publisher) -----------------------------------------------
+
+    def publish(self, view: View, snapshot: Snapshot, revision: int) -> None:
+        """A view's snapshot as of a revision."""
+        if (feed := self._feeds.get(view)) is None:
+            return  # Its last proxy has just left.
+        feed.publish(snapshot, revision, self._since(revision))
+        for session in feed.followers:
+            self.window.push(session)
+
+    def failed(self, view: View, reason: str, revision: int) -> None:
+        """No snapshot could be made; the last good one stays, the reason is shown."""
+        if (feed := self._feeds.get(view)) is None:
+            return
+        feed.fail(reason, revision, self._since(revision))
+        for session in feed.followers:
+            self._changed(session)
+
+    def gone(self, view: View, reason: str, revision: int) -> None:
+        """The resource was deleted: its streams end, with the status App Mesh gave."""
+        if (feed := self._feeds.pop(view, None)) is None:
+            return
+        log.info("view is gone", proxy=str(view.proxy), revision=revision, reason=reason)
+        for session in list(feed.followers):
+            session.end(grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+    def processed(self, revision: int) -> None:
+        """Everything up to this revision has been published."""
+        self.delivery.processed(revision)
+
+    # --- what sessions ask for (Host) -----------------------------------------------------
+
+    def join(self, session: Session, variant: Variant, node: Node, peer: str) -> Connection:
+        """Find out who connected, and let its stream follow its view."""
+        view, metadata = _view(node)
+        feed = self._feeds.get(view) or self._attached(view)
+        instance = str(metadata.get("instance") or "")
+        if not instance:
+            self._strangers += 1
+            instance = f"stream-{self._strangers}"
+        connection = Connection(
+            Stream(variant, feed, self._patience),
+            Peer(
+                instance=instance,
+                address=unquote(peer),
+                envoy_version=_envoy_version(node),
+                status_address=str(metadata.get("status") or ""),
+            ),
+            self.clock.now(),
+        )
+        feed.followers.add(session)
+        self.delivery.connected(connection)
+        return connection
+
+    def leave(self, session: Session, connection: Connection) -> None:
+        """A stream has ended."""
+        feed = connection.stream.feed
+        feed.followers.discard(session)
+        self.delivery.disconnected(connection)
+        if not feed.followers:
+            if self._feeds.get(feed.view) is feed:
+                del self._feeds[feed.view]
+            self._source.detach(feed.view)
+
+    def watch(self, session: Session, nonce: str) -> None:
+        """Look at this stream again if the response is still unanswered by then."""
+        self._due.append((self.clock.monotonic() + self._patience, session, nonce))
+        if self._alarm is None:
+            self._set_alarm()
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _since(self, revision: int) -> int:
+        """The first revision that has not been processed yet, but for this one."""
+        return min(self.delivery.processed_revision + 1, revision)
+
+    async def _delta(self, requests: Any, context: Context) -> None:
+        await self._run(Variant.DELTA, context)
+
+    async def _state_of_the_world(self, requests: Any, context: Context) -> None:
+        await self._run(Variant.SOTW, context)
+
+    async def _run(self, variant: Variant, context: Context) -> None:
+        session = Session(self, variant, context)
+        self._sessions.add(session)
+        if self._stopping:
+            session.end(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+
+    def _attached(self, view: View) -> Feed:
+        feed = self._feeds[view] = Feed(view)
+        try:
+            self._source.attach(view)
+        except NotFound as error:
+            del self._feeds[view]
+            # App Mesh ended such streams with code 3, not with NOT_FOUND.
+            raise BadRequest(error.message, fix=error.fix) from error
+        except WeftError:
+            del self._feeds[view]
+            raise
+        except Exception as error:
+            del self._feeds[view]
+            log.exception("view could not be attached", proxy=str(view.proxy))
+            raise Unavailable(f"no snapshot of {view.proxy} can be made now") from error
+        return feed
+
+    def _changed(self, session: Session) -> None:
+        if session.connection is not None:
+            self.delivery.changed(session.connection)
+
+    def _set_alarm(self) -> None:
+        wait = max(self._due[0][0] - self.clock.monotonic(), 0)
+        self._alarm = asyncio.get_running_loop().call_later(wait, self._overdue)
+
+    def _overdue(self) -> None:
+        now = self.clock.monotonic()
+        while self._due and self._due[0][0] <= now:
+            _, session, nonce = self._due.popleft()
+            if (connection := session.connection) is None:
+                continue
+            for kind, response in connection.stream.suspects(now):
+                if response.nonce == nonce:
+                    self.delivery.counters.suspects[kind] += 1
+                    log.warning(
+                        "proxy does not answer",
+                        proxy=str(connection.proxy),
+                        instance=connection.peer.instance,
+                        type=kind.short,
+                        revision=response.revision,
+                    )
+                    session.wake()
+        self._alarm = None
+        if self._due:
+            self._set_alarm()
+
+
+# --- who connects ----------------------------------------------------------------------------
+
+
+def _view(node: Node) -> tuple[View, Mapping[str, Any]]:
+    if not node.id:
+        raise BadRequest(
+            "the node has no id", fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N"
+        )
+    proxy = ProxyId.parse(node.id)
+    fields = node.metadata.fields
+    metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
+    return View.from_metadata(proxy, metadata), metadata
+
+
+def _envoy_version(node: Node) -> str:
+    if node.HasField("user_agent_build_version"):
+        version = node.user_agent_build_version.version
+        return f"{version.major_number}.{version.minor_number}.{version.patch}"
+    return str(node.user_agent_version)
+
+
+# --- where we listen -------------------------------------------------------------------------
+
+
+async def _listenable(address: str) -> str:
+    """The address in gRPC's form; CannotStart if it is none, or a socket in use."""
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:")
+        if len(os.fsencode(path)) > 107:
+            raise CannotStart(
+                f"the path of the xDS socket is longer than a socket's may be: {path}",
+                fix="choose a shorter one with --xds unix:PATH",
+            )
+        # gRPC would silently take the place of a server that listens there.
+        with suppress(OSError):
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.close()
+            raise CannotStart(
+                f"another process serves xDS at {address}",
+                fix="stop it, or choose another path with --xds unix:PATH",
+            )
+        return address
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise CannotStart(
+            f"not an xDS address: {address!r}",
+            fix="write --xds as HOST:PORT (127.0.0.1:7401) or unix:PATH",
+        )
+    return address
+
+
+def _cannot_listen(address: str, words: str) -> CannotStart:
+    """Say why an address cannot be bound; gRPC only says that."""
+    if address.startswith("unix:"):
+        return CannotStart(
+            f"xDS cannot listen at {address}: {words}", fix="choose another with --xds unix:PATH"
+        )
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    reason = words
+    try:
+        family, kind, protocol, _, name = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(name)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {port} is taken by another process"
+        else:
+            reason = error.strerror or str(error)
+    return CannotStart(
+        f"xDS cannot listen on {address}: {reason}", fix="choose another with --xds HOST:PORT"
+    )

@@ -1,0 +1,224 @@
+"""
+One aggregated stream, without its socket: what to say next, over all types.
+
+Make before break (xDS protocol, "Eventual consistency considerations"):
+
+    1  clusters, then their endpoints and secrets      said as soon as they are known
+    2  listeners, then routes                          once no new cluster is unanswered
+    3  listeners that are no longer wanted             once 2 is accepted
+    4  clusters that are no longer wanted              once 3 is accepted
+
+Endpoints never wait for the clusters' ACK: Envoy gives that ACK only when the clusters
+are warm, and they get warm by their endpoints. Routes do wait for it, because a route
+to a cluster that is still warming answers 503. All waiting is bounded: what is
+unanswered for two seconds blocks nothing.
+
+A plan is never kept. Each step is derived again from what was told and accepted, so a
+snapshot that arrives midway only changes where the rest of the way leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from weft.translate.snapshot import Encoded, ResourceType
+from weft.xds.cache import Change, Feed, Resources, Target, differing
+from weft.xds.subscription import (
+    Answer,
+    DeltaSubscription,
+    SotwSubscription,
+    Subscription,
+    Unanswered,
+)
+from weft.xds.wire import DeltaRequest, Request, SotwRequest, Variant, mention, with_nonce
+
+PATIENCE_SECONDS = 2.0
+
+_NO_NAMES: frozenset[str] = frozenset()
+_CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
+_LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A response that is to be written now."""
+
+    kind: ResourceType
+    nonce: str
+    data: bytes
+
+
+class Stream:
+    """The subscriptions of one proxy, and the order in which they are served."""
+
+    __slots__ = ("_next_nonce", "_patience", "_rested", "feed", "subscriptions", "variant")
+
+    def __init__(
+        self, variant: Variant, feed: Feed, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.variant = variant
+        self.feed = feed
+        self.subscriptions: dict[ResourceType, Subscription] = {}
+        self._patience = patience_seconds
+        self._next_nonce = 1
+        self._rested: Target | None = None
+
+    def on_request(self, request: Request, at: datetime) -> Answer | None:
+        """Take in what the proxy says; ``next`` tells what follows from it."""
+        subscription = self.subscriptions.get(request.kind)
+        match request:
+            case DeltaRequest():
+                if subscription is None:
+                    subscription = self.subscriptions[request.kind] = DeltaSubscription(
+                        request.kind
+                    )
+                assert isinstance(subscription, DeltaSubscription)
+                return subscription.on_request(request, at)
+            case SotwRequest():
+                if subscription is None:
+                    subscription = self.subscriptions[request.kind] = SotwSubscription(request.kind)
+                assert isinstance(subscription, SotwSubscription)
+                return subscription.on_request(request, at)
+
+    def next(self, now: float) -> Outgoing | None:
+        """The next response, at this moment; None when the proxy must speak or change first."""
+        target = self.feed.target
+        if target is None:
+            return None
+        unsaid: set[ResourceType] = set()
+        new_clusters = False
+        for kind in (_CLUSTERS, _ENDPOINTS, ResourceType.SECRET):
+            if (subscription := self.subscriptions.get(kind)) is None:
+                continue
+            if change := subscription.update(target):
+                if not self._waits(kind, now):
+                    return self._send(subscription, change, now)
+                unsaid.add(kind)
+                new_clusters |= kind is _CLUSTERS and change.adds
+            new_clusters |= kind is _CLUSTERS and subscription.adding(now, self._patience)
+
+        refused = self._refused_clusters()
+        for kind in (_LISTENERS, _ROUTES):
+            if (subscription := self.subscriptions.get(kind)) is None:
+                continue
+            withheld = _NO_NAMES
+            if refused:
+                withheld = _depending(subscription, target, refused)
+            if change := subscription.update(target, withheld):
+                if not new_clusters and not self._waits(kind, now):
+                    return self._send(subscription, change, now)
+                unsaid.add(kind)
+            if withheld:
+                unsaid.add(kind)
+
+        for subscription, change in self._removals(target):
+            if self._may_remove(subscription.kind, unsaid, now):
+                return self._send(subscription, change, now)
+            unsaid.add(subscription.kind)
+
+        for kind, subscription in self.subscriptions.items():
+            if kind not in unsaid and not subscription.unanswered and not subscription.unsure:
+                subscription.covers = target.revision
+        waiting = any(s.waits(now, self._patience) for s in self.subscriptions.values())
+        self._rested = None if waiting else target
+        return None
+
+    @property
+    def resting(self) -> bool:
+        """Whether all that can be said of the newest snapshot was said and answered."""
+        return self._rested is not None and self._rested is self.feed.target
+
+    @property
+    def patience(self) -> timedelta:
+        """How long an answer may take before it blocks nothing any more."""
+        return timedelta(seconds=self._patience)
+
+    @property
+    def covers(self) -> int:
+        """The newest revision that the proxy has accepted in every part; -1 for none."""
+        if _CLUSTERS not in self.subscriptions or _LISTENERS not in self.subscriptions:
+            # It has just connected: what it has not asked for yet may still differ.
+            return -1
+        return min(subscription.covers for subscription in self.subscriptions.values())
+
+    def suspects(self, now: float) -> Iterator[tuple[ResourceType, Unanswered]]:
+        """Responses that have been unanswered for too long."""
+        for kind, subscription in self.subscriptions.items():
+            for response in subscription.unanswered:
+                if now - response.since >= self._patience:
+                    yield kind, response
+
+    def _waits(self, kind: ResourceType, now: float) -> bool:
+        subscription = self.subscriptions.get(kind)
+        return subscription is not None and subscription.waits(now, self._patience)
+
+    def _removals(self, target: Target) -> Iterator[tuple[Subscription, Change]]:
+        for kind in (_LISTENERS, _CLUSTERS):
+            subscription = self.subscriptions.get(kind)
+            if subscription is not None and (change := subscription.removal(target)):
+                yield subscription, change
+
+    def _may_remove(
+        self, kind: ResourceType, unsaid: AbstractSet[ResourceType], now: float
+    ) -> bool:
+        if _LISTENERS not in self.subscriptions:
+            # It has just come back: its listeners, which it will ask about next, may
+            # still lead to what is to go.
+            return False
+        if self._waits(_LISTENERS, now) or self._waits(_ROUTES, now) or self._waits(kind, now):
+            return False
+        if not unsaid.isdisjoint((_LISTENERS, _ROUTES)):
+            return False
+        # A proxy that refused a listener or routes still uses the old ones, and these
+        # may use any cluster. A listener may go: often it is what the refused one
+        # collides with.
+        return kind is _LISTENERS or not any(
+            subscription.unsure
+            for other in (_LISTENERS, _ROUTES)
+            if (subscription := self.subscriptions.get(other))
+        )
+
+    def _refused_clusters(self) -> list[bytes]:
+        clusters = self.subscriptions.get(_CLUSTERS)
+        if clusters is None or not clusters.held:
+            return []
+        return [mention(name) for name in clusters.held if name not in clusters.accepted]
+
+    def _send(self, subscription: Subscription, change: Change, now: float) -> Outgoing:
+        assert self.feed.target is not None
+        nonce = format(self._next_nonce, "x")
+        self._next_nonce += 1
+        subscription.sent(change, nonce, self.feed.target.revision, now)
+        if subscription.kind is _CLUSTERS:
+            self._warm(change)
+        if subscription.kind is _LISTENERS and change.removed:
+            subscription.release()
+        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce))
+
+    def _warm(self, change: Change) -> None:
+        """
+        A cluster that changed warms anew, and needs its endpoints for that.
+
+        Envoy does not ask again for what it is still subscribed to, so it would wait
+        for the fetch timeout.
+        """
+        changed = {r.name for r in change.updates if r.name in change.before}
+        if changed and (endpoints := self.subscriptions.get(_ENDPOINTS)):
+            endpoints.again(changed)
+
+
+def _depending(subscription: Subscription, target: Target, refused: list[bytes]) -> frozenset[str]:
+    """
+    What must not be told because it uses a cluster that the proxy refused and never had.
+
+    Envoy would accept such routes and answer 503, where the last good ones still serve.
+    """
+    wanted: Resources = subscription.wanted(target)
+
+    def uses(resource: Encoded) -> bool:
+        return any(name in resource.delta for name in refused)
+
+    return frozenset(r.name for r in differing(subscription.told, wanted) if uses(r))
