@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.envoy.mesh_in_a_file import (
     assignment,
     eds_cluster,
