@@ -148,12 +148,14 @@ def _workloads_table(found: list[dict[str, Any]], *, wide: bool) -> Table:
     columns += [Column("PID", right=True), Column("RESTARTS", right=True)]
     if wide:
         columns += [Column("SIDECAR PID", right=True), Column("INSTANCE")]
-    table = Table([*columns, Column("WAITS FOR", free=True)])
-    for replica in (each for workload in found for each in workload["replicas"]):
+    replicas = [each for workload in found for each in workload["replicas"]]
+    waits = any(replica.get("waitsFor") for replica in replicas)
+    table = Table([*columns, Column("WAITS FOR", free=True)] if waits else columns)
+    for replica in replicas:
         state = str(replica.get("state", ""))
         row = [replica.get("name"), cell(state, _STATES.get(state, Role.WARN))]
         row += [replica.get("virtualNode"), replica.get("pid"), replica.get("restarts")]
         if wide:
             row += [replica.get("sidecarPid"), replica.get("instance")]
-        table.rows.append([*row, replica.get("waitsFor")])
+        table.rows.append([*row, replica.get("waitsFor")] if waits else row)
     return table

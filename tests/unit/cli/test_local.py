@@ -9,9 +9,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
-
 from weft.errors import NotFound, Unreachable
 
 Stand = Callable[..., None]
