@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
-
 from weft.translate.snapshot import Snapshot
 
 DEADLINE = 30.0

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+
 from tests import strategies
 from tests.builders import state_from
 from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
-
 from weft.names import View
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate

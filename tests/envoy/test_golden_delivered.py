@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from tests.builders import view_of
 from tests.envoy.envoy_binary import envoy_binary
 from tests.envoy.running import DEADLINE, free_ports
 from tests.golden_files import CASES, mesh_of, resolved
-
 from weft.clock import SystemClock
 from weft.ir import proxy as ir
 from weft.ir.cluster import SocketAddress

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.builders import state_from, to, view_of
 from tests.envoy.running import ask, envoy, free_ports, upstream
-
 from weft.names import Mode, Ports
 from weft.resolve.matching import Request
 from weft.resolve.proxy import resolve

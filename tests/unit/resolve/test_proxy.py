@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.builders import http_route, resource, state_from, view_of
 
+from tests.builders import http_route, resource, state_from, view_of
 from weft.errors import NotFound
 from weft.names import Key, Kind, Mode, Ports
 from weft.resolve.proxy import proxy, resolve

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.builders import state_from
 
+from tests.builders import state_from
 from weft.names import Key, Kind
 from weft.resolve.reading import Parts, Reading, children_of, instances_of
 

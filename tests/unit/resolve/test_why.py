@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from tests.builders import http_route, state_from, view_of
 
+from tests.builders import http_route, state_from, view_of
 from weft.errors import BadRequest, NotFound
 from weft.names import ProxyId, View
 from weft.resolve.matching import Request, normalised
