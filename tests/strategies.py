@@ -144,7 +144,7 @@ def routes(draw: st.DrawFn, protocol: str, port: int | None, targets: list[Said]
             given["match"] = at
             given["timeout"] = {"idle": draw(durations)}
         case "grpc":
-            at |= draw(st.sampled_from(GRPC_METHODS))
+            at.update(draw(st.sampled_from(GRPC_METHODS)))
             if found := draw(st.lists(header_matches, max_size=2)):
                 at["metadata"] = found
             given |= {"match": at, "timeout": draw(route_timeouts)}
