@@ -105,7 +105,7 @@ header_matches = st.fixed_dictionaries(
     {"name": st.sampled_from(["x-a", "color_header"])},
     optional={"match": text_matches, "invert": st.booleans()},
 )
-paths = st.sampled_from(
+paths: st.SearchStrategy[Said] = st.sampled_from(
     [
         {},
         {"prefix": "/"},
@@ -149,7 +149,7 @@ def routes(draw: st.DrawFn, protocol: str, port: int | None, targets: list[Said]
                 at["metadata"] = found
             given |= {"match": at, "timeout": draw(route_timeouts)}
         case _:
-            at |= draw(paths)
+            at.update(draw(paths))
             if not at:
                 at["prefix"] = "/"
             if found := draw(st.lists(header_matches, max_size=2)):
