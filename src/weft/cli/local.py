@@ -141,6 +141,7 @@ def up(*, files: tuple[str, ...], color: str | None, **given: Any) -> int:
 @click.command()
 @click.option("--no-traffic", is_flag=True, help="Send no requests.")
 @click.option("--no-mesh", is_flag=True, help="Start the workloads; others create the mesh.")
+@click.option("--fresh", is_flag=True, help="Bring the example's own mesh back, changes undone.")
 @_option(settings.GATEWAY_PORT)
 @_serve_options
 @color_option
@@ -148,6 +149,7 @@ def demo(
     *,
     no_traffic: bool,
     no_mesh: bool,
+    fresh: bool,
     gateway_port: str | None,
     color: str | None,
     **given: Any,
@@ -157,15 +159,17 @@ def demo(
 
     A gateway asks colorteller for a colour; the mesh shares the answers over
     white, blue and red. It prints three commands worth trying. Ctrl-C stops it.
+    What you changed in its mesh is kept for the next start; --fresh undoes it.
     """
-    from weft.local.run import DemoOptions
-    from weft.local.run import demo as run
+    from weft.local.demo import DemoOptions
+    from weft.local.demo import demo as run
 
     return run(
         DemoOptions(
             settings=_settings(given),
             traffic=not no_traffic,
             mesh=not no_mesh,
+            fresh=fresh,
             gateway_port=gateway_port,
             color=color or "auto",
         )
