@@ -586,3 +586,26 @@ async def through_a_tunnel(port: int) -> str:
     raw = (await reader.read()).decode()
     writer.close()
     return raw.rpartition("\r\n")[2]
+
+
+async def test_it_stops_while_its_successor_waits_or_nothing_is_ready_yet(
+    tmp_path: Path, sidecar: Sidecar, ads: ControlPlane, api: Upstream
+) -> None:
+    await ads.kill()
+    await sidecar.start()
+    await eventually(lambda: [p for p in processes() if str(tmp_path) in p])
+    assert await sidecar.stop() == 0
+    left_behind(tmp_path)
+
+    await ads.publish(one_service(egress_of(sidecar), api.port))
+    await ads.start()
+    await sidecar.start()
+    await sidecar.ready()
+    assert await sidecar.stop() == 0, "what was in force is kept at the end too"
+    await ads.kill()
+    with socket.create_server(("127.0.0.1", int(ads.address.rpartition(":")[2]))):
+        await sidecar.start()
+        await sidecar.ready()
+        await eventually(lambda: len([p for p in processes() if str(tmp_path) in p]) == 2)
+        assert await sidecar.stop() == 0
+    left_behind(tmp_path)
