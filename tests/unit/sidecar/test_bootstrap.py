@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from weft.names import IngressPort, Mode, Ports, ProxyId, View
-from weft.sidecar.bootstrap import Json, bootstrap, without_control_plane
+from weft.sidecar.bootstrap import Json, bootstrap, latency_buckets, without_control_plane
 from weft.sidecar.values import Address, Pipe, Tcp
 
 VIEW = View(
@@ -66,3 +68,11 @@ def test_without_a_control_plane_everything_is_static_and_the_rest_the_same() ->
     assert alone["static_resources"]["listeners"] == [{"name": "l"}]
     assert alone["node"] == base["node"]
     assert "dynamic_resources" in base, "the one it was made from is untouched"
+
+
+def test_latencies_are_known_to_a_tenth() -> None:
+    bounds = latency_buckets()
+
+    assert bounds[0] == 100
+    assert bounds[-1] >= 60_000_000
+    assert all(low < high <= low * 1.1 for low, high in pairwise(bounds))
