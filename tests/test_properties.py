@@ -13,9 +13,9 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.json_format import MessageToDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests import strategies
 from tests.builders import METADATA, resource, resources, state_from
-
 from weft.clock import ManualClock
 from weft.model.meta import Resource
 from weft.names import DEFAULT_ACCOUNT, Key, View

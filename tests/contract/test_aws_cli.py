@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.contract import specs
 from tests.contract.served import Served
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.contract import specs
 from tests.contract.served import Reply, Served
-
 from weft.api.exchange import MAX_BODY_BYTES
 
 MESHES = "/v20190125/meshes"

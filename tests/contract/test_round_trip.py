@@ -11,9 +11,9 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.model import ListShape, Shape, StructureShape
+
 from tests.contract import specs
 from tests.contract.served import Served
-
 from weft.api.appmesh.operations import OPERATIONS
 from weft.names import Kind
 

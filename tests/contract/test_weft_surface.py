@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.contract import specs
 from tests.contract.served import Reply, Served, served
-
 from weft.names import Mode, ProxyId
 from weft.xds.status import ProxyStatus, Refusal, Settled, State, Waiting
 from weft.xds.wire import Variant
