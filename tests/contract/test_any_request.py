@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.contract import specs
 from tests.contract.served import Served
-
 from weft.api.appmesh.operations import OPERATIONS, PREFIX
 from weft.names import Kind
 

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from tests.contract.served import Served
-
 from weft.api.appmesh.operations import OPERATIONS
 from weft.api.weft.routes import routes
 
