@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-
 from tests.unit.cli.control_plane import ControlPlane
+
 from weft.cli.client import Client, Endpoint, path_of
 from weft.clock import ManualClock
 from weft.errors import Unreachable
@@ -23,7 +24,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def client(plane: ControlPlane, clock: ManualClock):
+def client(plane: ControlPlane, clock: ManualClock) -> Iterator[Client]:
     found = Client(plane.endpoint, agent="weft test", clock=clock)
     yield found
     found.close()
