@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.json_format import MessageToDict
-from tests.builders import state_from
 
+from tests.builders import state_from
 from weft.ir import proxy as ir
 from weft.names import ProxyId, View
 from weft.resolve.proxy import resolve
@@ -90,6 +90,8 @@ def _sort_maps(value: object) -> None:
         case list():
             for each in value:
                 _sort_maps(each)
+        case _:
+            pass
 
 
 def _name(value: object) -> str:

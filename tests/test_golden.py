@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.golden_files import CASES, ir_text, mesh_of, resolved, xds_text
 
+from tests.golden_files import CASES, ir_text, mesh_of, resolved, xds_text
 from weft.translate.proxy import translate
 
 

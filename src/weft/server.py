@@ -50,7 +50,7 @@ class Running:
     parts: Parts
     pipeline: Pipeline
     ads: AdsServer
-    broken: asyncio.Future[None]
+    broken: asyncio.Future[object]
     """Holds the exception once a part has failed."""
 
 
@@ -72,8 +72,8 @@ async def _until_told(settings: Settings) -> int:
     async with serving(settings) as running:
         api, xds = running.settings.api, running.settings.xds
         print(f"weft serves the API at http://{api} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
-        waiting = asyncio.ensure_future(told.wait())
-        await asyncio.wait({waiting, running.broken}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: asyncio.Future[object] = asyncio.ensure_future(told.wait())
+        await asyncio.wait([waiting, running.broken], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         log.info("stopping")
         running.parts.stopping.set()
@@ -125,7 +125,7 @@ class _Part(Protocol):
     async def run(self) -> None: ...
 
 
-async def _run(part: _Part, broken: asyncio.Future[None]) -> None:
+async def _run(part: _Part, broken: asyncio.Future[object]) -> None:
     try:
         await part.run()
     except Exception as error:  # Whoever owns the server decides; nobody else would notice.

@@ -93,6 +93,7 @@ def served(directory: Path) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     port = listener.getsockname()[1]
     ready = threading.Event()
     found: list[Served] = []

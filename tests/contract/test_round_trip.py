@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import botocore.session
@@ -104,7 +104,7 @@ def test_metadata_counts_and_dates_every_write(
     assert {each["createdAt"] for each in (created, updated, deleted)} == {created["createdAt"]}
     assert created["lastUpdatedAt"] == created["createdAt"]
     assert created["createdAt"] <= updated["lastUpdatedAt"] <= deleted["lastUpdatedAt"]
-    assert datetime.now(UTC) - created["createdAt"] < timedelta(minutes=5)
+    assert weft.parts.clock.now() - created["createdAt"] < timedelta(minutes=5)
     owners = {created["meshOwner"], created["resourceOwner"]}
     assert owners == {weft.parts.settings.account}
     again = operations("create", name, spec=spec)["metadata"]

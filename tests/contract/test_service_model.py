@@ -165,7 +165,7 @@ def members(annotation: Any) -> dict[str, tuple[Any, bool]]:
         for name, field in model.model_fields.items():
             declared = field.annotation
             if field.metadata:
-                declared = Annotated[(declared, *field.metadata)]  # type: ignore[assignment]
+                declared = Annotated[(declared, *field.metadata)]
             found[field.alias or name] = (declared, field.is_required())
     return found
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
-
 from weft.translate.snapshot import Snapshot
 
 DEADLINE = 30.0
@@ -27,8 +26,14 @@ def free_ports(count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def envoy(snapshot: Snapshot, port: int, directory: Path) -> AsyncIterator[None]:
-    """An Envoy that serves a snapshot, ready once ``port`` is open; ended by its pid."""
+async def envoy(
+    snapshot: Snapshot, port: int, directory: Path, *, end_gently: bool = False
+) -> AsyncIterator[None]:
+    """
+    An Envoy that serves a snapshot, ready once ``port`` is open; ended by its pid.
+
+    Ended gently it writes its access log first.
+    """
     bootstrap = write_bootstrap(directory / "envoy.json", snapshot)
     log = (directory / "envoy.log").open("wb")
     process = await asyncio.create_subprocess_exec(
@@ -43,6 +48,10 @@ async def envoy(snapshot: Snapshot, port: int, directory: Path) -> AsyncIterator
                 assert process.returncode is None, (directory / "envoy.log").read_text()
                 await asyncio.sleep(0.02)
         yield
+        if end_gently:
+            process.terminate()
+            async with asyncio.timeout(DEADLINE):
+                await process.wait()
     finally:
         if process.returncode is None:
             process.kill()

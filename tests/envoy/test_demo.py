@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.demo import DEADLINE_SECONDS, MESH, Demo, demo, descendants, get, wait_for
 from tests.shares import assert_shares
 

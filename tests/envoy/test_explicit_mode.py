@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from tests.builders import http_route, state_from, view_of
 from tests.envoy.running import DEADLINE, ask, envoy, free_ports, listening, said, upstream
-
 from weft.names import BackendPort, IngressPort, Mode, Ports
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
 from tests.golden_files import CASES, mesh_of, resolved
-
 from weft.translate.proxy import translate
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.envoy.mesh_in_a_file import (
     assignment,
     eds_cluster,
@@ -59,6 +60,7 @@ async def sidecar(tmp_path: Path, ads: ControlPlane) -> AsyncIterator[Sidecar]:
 def left_behind(directory: Path) -> None:
     """Nothing: no process, no socket, no shared memory."""
     assert not [p for p in processes() if str(directory) in p]
+    assert not [*directory.glob("data/sidecar/*/*/run")]
     assert not [path for path in (directory / "data").rglob("*") if path.is_socket()]
 
 
@@ -172,8 +174,22 @@ async def not_connected(sidecar: Sidecar) -> bool:
     return not (await sidecar.json("/status"))["xds"]["connected"]
 
 
-async def kept(tmp_path: Path, word: str) -> bool:
-    return any(word in path.read_text() for path in tmp_path.rglob("snap.json"))
+def kept(directory: Path, word: str) -> bool:
+    return any(word in path.read_text() for path in directory.rglob("snap.json"))
+
+
+def shared_memory(directory: Path) -> Path:
+    [base_id] = directory.glob("data/sidecar/*/*/run/base-id")
+    return Path(f"/dev/shm/envoy_shared_memory_{base_id.read_text()}0")
+
+
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
+def spoil_what_was_kept(directory: Path) -> None:
+    [path] = directory.rglob("snap.json")
+    path.write_text(path.read_text().replace('"STATIC"', '"NO_SUCH_TYPE"'))
 
 
 async def test_started_without_a_control_plane_it_serves_what_it_accepted_last(
@@ -275,8 +291,7 @@ async def test_a_kept_configuration_that_envoy_refuses_is_set_aside(
     await eventually(lambda: kept(tmp_path, f'"port_value":{api.port}'))
     await sidecar.stop()
     await ads.kill()
-    [path] = tmp_path.rglob("snap.json")
-    path.write_text(path.read_text().replace('"STATIC"', '"NO_SUCH_TYPE"'))
+    spoil_what_was_kept(tmp_path)
 
     await sidecar.start()
     await eventually(lambda: [*tmp_path.rglob("snap.refused.json")])
@@ -397,9 +412,8 @@ async def test_a_killed_sidecar_takes_its_envoy_along_and_the_next_one_sweeps_up
     await ads.publish(one_service(egress_of(sidecar), api.port))
     await sidecar.start()
     before = await sidecar.ready()
-    [base_id] = tmp_path.glob("data/sidecar/*/*/run/base-id")
-    memory = Path(f"/dev/shm/envoy_shared_memory_{base_id.read_text()}0")
-    assert memory.exists()
+    memory = shared_memory(tmp_path)
+    assert is_there(memory)
     await sidecar.stop(with_signal=signal.SIGKILL)
     await eventually(lambda: not [p for p in processes() if str(tmp_path) in p])
 
@@ -407,9 +421,8 @@ async def test_a_killed_sidecar_takes_its_envoy_along_and_the_next_one_sweeps_up
     await sidecar.start()
     after = await sidecar.ready()
     assert after["instance"] == before["instance"]
-    assert not memory.exists()
+    assert not is_there(memory)
     assert await sidecar.stop() == 0
-    assert not [*tmp_path.glob("data/sidecar/*/*/run")]
     assert not sidecar.ready_file.exists()
 
 

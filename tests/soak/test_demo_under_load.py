@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.demo import COLORTELLER, MESH, Demo, aside, demo, wait_for
 from tests.load import load
 

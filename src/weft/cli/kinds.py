@@ -99,7 +99,7 @@ def wanted(kind: str, name: str | None) -> Wanted:
     noun = noun_of(kind)
     if name is None:
         return Wanted(noun)
-    if key := _key(name):
+    if noun.kind is not None and (key := _key(name)):
         if key.kind is not noun.kind:
             raise Usage(f"{name} is no {noun.title}", fix=f"weft describe {key}")
         return _of_key(key)

@@ -17,6 +17,7 @@ from weft.cli.session import color_option, endpoint_option, mesh_option
 from weft.errors import WeftError
 
 PROGRAM = "weft"
+_COMPLETE = "_WEFT_COMPLETE"
 
 
 class Weft(click.Group):
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = weft.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except click.UsageError as error:
         return _usage(error)
@@ -107,6 +108,18 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(found, WeftError):
             raise
         return _complain(lines_of(found), exit_of(found))
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    if _COMPLETE in os.environ:
+        weft.main(arguments, prog_name=PROGRAM, complete_var=_COMPLETE)
+    # Not weft.main: it would turn a reader that has gone into a failure.
+    try:
+        with weft.make_context(PROGRAM, list(arguments)) as context:
+            code = weft.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     return int(code) if isinstance(code, int) else Exit.OK
 
 

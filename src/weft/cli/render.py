@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,13 +48,9 @@ class Paint:
         self, stream: TextIO, choice: str = "auto", environment: Mapping[str, str] = os.environ
     ) -> None:
         self.terminal = stream.isatty()
-        self.colour = _coloured(self.terminal, choice, environment)
+        self.colour = _coloured(choice, environment, terminal=self.terminal)
         self.unicode = _can_encode(stream)
-        self.width = (
-            shutil.get_terminal_size((100, 24)).columns
-            if self.terminal or "COLUMNS" in environment
-            else None
-        )
+        self.width = _width(environment, terminal=self.terminal)
 
     def text(self, text: str, role: Role = Role.PLAIN) -> str:
         return f"\x1b[{role}m{text}\x1b[0m" if self.colour and role and text else text
@@ -65,7 +60,18 @@ class Paint:
         return fine if self.unicode else plain
 
 
-def _coloured(terminal: bool, choice: str, environment: Mapping[str, str]) -> bool:  # noqa: FBT001  three facts in, one out
+def _width(environment: Mapping[str, str], *, terminal: bool) -> int | None:
+    """Columns of the terminal; None where nothing limits a line."""
+    columns = environment.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(1).columns or None if terminal else None
+    except OSError:
+        return None
+
+
+def _coloured(choice: str, environment: Mapping[str, str], *, terminal: bool) -> bool:
     if choice != "auto":
         return choice == "always"
     if environment.get("NO_COLOR"):

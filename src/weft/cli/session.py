@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ import click
 from weft import settings
 from weft.cli.exits import Usage
 from weft.cli.render import Glyph, Paint, Role, Table
-from weft.clock import Clock, SystemClock
 from weft.errors import NotFound
 
 if TYPE_CHECKING:
     from weft.cli.client import Client
+    from weft.clock import Clock
 
 Command = Callable[..., int | None]
 COLORS = ("auto", "always", "never")
@@ -51,10 +51,18 @@ class Session:
     headers: bool = True
     color: str = "auto"
     agent: str = "weft"
-    clock: Clock = field(default_factory=SystemClock)
+    _clock: Clock | None = None
     _client: Client | None = None
     _out: Paint | None = None
     _err: Paint | None = None
+
+    @property
+    def clock(self) -> Clock:
+        if self._clock is None:
+            from weft.clock import SystemClock
+
+            self._clock = SystemClock()
+        return self._clock
 
     @property
     def client(self) -> Client:

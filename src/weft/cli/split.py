@@ -11,7 +11,7 @@ from weft.cli import phrases
 from weft.cli.completing import complete_service
 from weft.cli.exits import Exit
 from weft.cli.observing import Observation, observe
-from weft.cli.render import Column, Glyph, Role, Table, cell
+from weft.cli.render import Column, Glyph, Role, Table, cell, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
 from weft.cli.shares import Share, observed
 from weft.cli.traffic import Json, Traffic, routes_of, traffic_of, weights_given, with_weights
@@ -214,7 +214,8 @@ def _say_basis(session: Session, traffic: Traffic, seen: Observation) -> None:
         session.note(f"observed: no requests to these targets within {seen.seconds:.0f} s")
     else:
         counted = f"{seen.requests} requests in {seen.seconds:.1f} s"
-        session.note(f"observed: {counted} at {seen.proxies} sending proxies (95 % interval)")
+        senders = plural(seen.proxies, "sending proxy")
+        session.note(f"observed: {counted} at {senders} (95 % interval)")
     if also := sorted(traffic.shared & set(seen.counts)):
         session.note(f"these counts include other routes to {', '.join(also)}")
 

@@ -7,19 +7,21 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
+from subprocess import SubprocessError
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
-from weft.names import Ports, View
+from weft.names import Mode, Ports, View
 from weft.sidecar import drain, last_good, status, succession
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
 from weft.sidecar.envoy import Command, binary, how_it_ended
 from weft.sidecar.journal import Journal
+from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
 from weft.sidecar.options import Options, options
+from weft.sidecar.ready_file import ReadyFile
 from weft.sidecar.succession import Facts, Life, Source, Step
 from weft.sidecar.wakeup import Wakeup
 
@@ -37,7 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = options(sys.argv[2:] if arguments is None else arguments, os.environ)
         wakeup.listen()
         envoy = binary(asked.envoy)
-        directory = Directory.take(asked.data, asked.proxy, asked.instance)
+        directory = Directory.take(
+            asked.data,
+            asked.proxy,
+            asked.instance,
+            Ports(asked.ingress, asked.egress, asked.backends),
+        )
         try:
             return Agent(asked, envoy, directory, wakeup).run()
         finally:
@@ -63,10 +70,13 @@ class Agent:
 
     def __init__(self, asked: Options, envoy: str, directory: Directory, wakeup: Wakeup) -> None:
         self._asked = asked
+        self._envoy = envoy
         self._directory = directory
         self._wakeup = wakeup
         self._journal = Journal(hide_reconnects=asked.log_level not in ("trace", "debug", "info"))
-        ports = with_free_ports(directory, Ports(asked.ingress, asked.egress, asked.backends))
+        ports = Ports(asked.ingress, asked.egress, asked.backends)
+        if asked.mode is Mode.EXPLICIT:
+            ports = with_free_ports(directory, ports)
         self._view = View(asked.proxy, asked.mode, ports)
         self._line = Line(
             Command(
@@ -82,9 +92,11 @@ class Agent:
             directory,
             self._journal.envoy_line,
         )
-        self._kept = last_good.read(directory.file("snap.json"))
-        self._kept_bytes = self._kept.to_json() if self._kept else b""
-        self._kept_as_of = -1
+        self._keeper = Keeper(
+            directory.file("snap.json"),
+            self._view,
+            lambda text: self._journal.say(text, level="warning"),
+        )
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -92,7 +104,7 @@ class Agent:
         self._connected = False
         self._connected_since = time.time()
         self._version = ""
-        self._ready_file_holds = b""
+        self._ready_file = ReadyFile(asked.ready_file)
         self._standing = status.Standing(
             proxy=str(asked.proxy),
             instance=directory.instance,
@@ -109,7 +121,6 @@ class Agent:
 
     def run(self) -> int:
         """Until told to stop: 0; or until Envoy has ended too often: 1."""
-        self._remove_ready_file()
         try:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
@@ -123,7 +134,7 @@ class Agent:
             self._drain()
         finally:
             self._stopping = True
-            self._remove_ready_file()
+            self._ready_file.remove()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
             self._status.stop()
         self._journal.say("stopped")
@@ -169,7 +180,7 @@ class Agent:
         return Facts(
             ads=ads.life if ads else Life.ABSENT,
             last_accepted=last_accepted.life if last_accepted else Life.ABSENT,
-            kept=self._kept is not None and self._kept.suits(self._view),
+            kept=self._keeper.kept is not None,
             # Asked only where the answer matters: each time is a connection for the control plane.
             reachable=ads is None and reachable(self._asked.xds),
             waited_seconds=ads.envoy.age_seconds if ads else 0.0,
@@ -185,14 +196,19 @@ class Agent:
             max_connections=self._max_connections,
         )
         name = "bootstrap.json"
-        if source is Source.LAST_ACCEPTED and self._kept is not None:
+        kept = self._keeper.kept
+        if source is Source.LAST_ACCEPTED and kept is not None:
             name = "last_accepted.json"
-            base = without_control_plane(
-                base, list(self._kept.listeners), list(self._kept.clusters)
-            )
+            base = without_control_plane(base, list(kept.listeners), list(kept.clusters))
         path = self._directory.file(name)
-        last_good.write(path, json.dumps(base).encode())
-        self._line.start(source, path)
+        try:
+            last_good.write(path, json.dumps(base).encode())
+            self._line.start(source, path)
+        except (OSError, SubprocessError) as error:
+            raise CannotStart(
+                "Envoy cannot be started",
+                fix=f"see that {self._directory.path} is writable and that Envoy runs: {self._envoy} --version",
+            ) from error
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -205,7 +221,12 @@ class Agent:
             how = f"{how}: {reason}"
         self._restarts += 1
         if runner.source is Source.LAST_ACCEPTED and runner.life is Life.WAITING:
-            self._set_aside(how)
+            self._journal.say(
+                f"Envoy refuses the last accepted configuration and {how}; "
+                f"it is now {self._keeper.set_aside()}",
+                level="error",
+            )
+            self._line.end(grace_seconds=0)
             return
         survivor = self._line.of(Source.LAST_ACCEPTED)
         if runner.source is not Source.ADS or runner.life is Life.READY or survivor is None:
@@ -219,17 +240,6 @@ class Agent:
         delay = succession.backoff_seconds(self._in_a_row)
         self._next_start = now + delay
         self._journal.say(f"Envoy {how}; starting it again in {delay:g} s", level="error")
-
-    def _set_aside(self, how: str) -> None:
-        path = self._directory.file("snap.refused.json")
-        self._journal.say(
-            f"Envoy refuses the last accepted configuration and {how}; it is kept as {path}",
-            level="error",
-        )
-        with suppress(OSError):
-            os.replace(self._directory.file("snap.json"), path)
-        self._kept, self._kept_bytes = None, b""
-        self._line.end(grace_seconds=0)
 
     # --- what it says ---
 
@@ -245,7 +255,7 @@ class Agent:
                 + f"; status page at http://{self._status.address}/"
             )
             self._version = self._envoy_version()
-            self._kept_as_of = -1
+            self._keeper.begin()
         connected = ads is not None and ads.observation.connected
         if connected != self._connected:
             self._connected, self._connected_since = connected, time.time()
@@ -266,33 +276,9 @@ class Agent:
         return parts[1] if len(parts) > 1 else ""
 
     def _keep(self) -> None:
-        """Write the configuration in force, when it may have changed since it was last written."""
         ads = self._line.of(Source.ADS)
-        if ads is None or ads.life is not Life.READY:
-            return
-        if ads.observation.received_bytes == self._kept_as_of:
-            return
-        try:
-            found = last_good.last_good(
-                self._view, ads.envoy.admin.json("/config_dump?include_eds")
-            )
-        except (Unreachable, KeyError, TypeError) as error:
-            self._journal.say(
-                f"the configuration in force cannot be read: {error}", level="warning"
-            )
-            return
-        self._kept_as_of = ads.observation.received_bytes
-        content = found.to_json()
-        if content == self._kept_bytes:
-            return
-        try:
-            last_good.write(self._directory.file("snap.json"), content)
-        except OSError as error:
-            self._journal.say(
-                f"the configuration in force cannot be kept: {error}", level="warning"
-            )
-            return
-        self._kept, self._kept_bytes = found, content
+        if ads is not None and ads.life is Life.READY:
+            self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
 
     def _publish(self, *, draining: bool = False) -> None:
         serving = self._line.serving
@@ -314,10 +300,10 @@ class Agent:
             },
             source=source.value,
             rejected=self._journal.rejected(),
-            left_out=self._kept.left_out if self._kept else (),
+            left_out=self._keeper.kept.left_out if self._keeper.kept else (),
         )
         if ready:
-            self._write_ready_file()
+            self._ready_file.tell(self._standing, self._status.address)
 
     def _readiness(self, *, draining: bool) -> tuple[bool, str]:
         serving = self._line.serving
@@ -337,43 +323,6 @@ class Agent:
         if seen.connected:
             return False, "Envoy waits for its first configuration"
         return False, f"Envoy has no connection to the control plane at {self._asked.xds}"
-
-    # --- the ready file ---
-
-    def _write_ready_file(self) -> None:
-        if self._asked.ready_file is None:
-            return
-        content = json.dumps(
-            {
-                "proxy": self._standing.proxy,
-                "instance": self._standing.instance,
-                "mode": self._standing.mode,
-                "pid": os.getpid(),
-                "envoy": self._standing.envoy["pid"],
-                "ports": self._standing.ports,
-                "status": self._status.address,
-                "source": self._standing.source,
-            },
-            indent=2,
-        ).encode()
-        if content == self._ready_file_holds:
-            return
-        try:
-            last_good.write(self._asked.ready_file, content + b"\n", mode=0o644)
-        except OSError as error:
-            raise CannotStart(
-                f"the ready file {self._asked.ready_file} cannot be written",
-                fix="give a file in a directory that exists and is writable to --ready-file",
-            ) from error
-        self._ready_file_holds = content
-
-    def _remove_ready_file(self) -> None:
-        if self._asked.ready_file is None:
-            return
-        try:
-            os.unlink(self._asked.ready_file)
-        except OSError:
-            return
 
     # --- the end ---
 

@@ -18,12 +18,11 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from weft.errors import CannotStart
-from weft.names import Ports, ProxyId
+from weft.names import BackendPort, IngressPort, Ports, ProxyId
 from weft.sidecar import last_good
 
 _MADE = "made-"
@@ -43,7 +42,7 @@ class Directory:
     run: str
 
     @classmethod
-    def take(cls, data: str, proxy: ProxyId, instance: str | None) -> Directory:
+    def take(cls, data: str, proxy: ProxyId, instance: str | None, ports: Ports) -> Directory:
         """
         The directory of this instance, or, where none is named, one that an earlier run made.
 
@@ -53,7 +52,7 @@ class Directory:
         parent = os.path.join(os.path.abspath(data), "sidecar", _flattened(proxy))
         try:
             os.makedirs(parent, mode=0o700, exist_ok=True)
-            candidates = [instance] if instance else [*_made_before(parent), None]
+            candidates = [instance] if instance else [*_made_before(parent, ports), None]
             for name in candidates:
                 found = _locked(parent, name or _MADE + os.urandom(4).hex())
                 if found:
@@ -106,10 +105,18 @@ def _flattened(proxy: ProxyId) -> str:
     return flat if len(flat.encode()) <= 200 else f"{flat[:60]}+{zlib.crc32(flat.encode()):08x}"
 
 
-def _made_before(parent: str) -> Iterator[str]:
-    for entry in sorted(os.listdir(parent)):
-        if entry.startswith(_MADE):
-            yield entry
+def _made_before(parent: str, ports: Ports) -> list[str]:
+    """Instance ids that earlier runs made; first those that had the ports asked for now."""
+    wanted = _by_flag(ports)
+
+    def agrees(name: str) -> bool:
+        before = _remembered(os.path.join(parent, name, "ports.json"))
+        return before.keys() == wanted.keys() and all(
+            not port or port == before[flag] for flag, port in wanted.items()
+        )
+
+    made = [name for name in os.listdir(parent) if name.startswith(_MADE)]
+    return sorted(made, key=lambda name: (not agrees(name), name))
 
 
 def _locked(parent: str, name: str) -> tuple[str, int] | None:
@@ -158,39 +165,52 @@ def with_free_ports(directory: Directory, ports: Ports) -> Ports:
     A port that was asked for and is taken is a CannotStart: Envoy would share it with
     another Envoy without a word, and each would get some of the connections.
     """
-    before = _remembered(directory)
+    before = _remembered(directory.file("ports.json"))
     held: list[socket.socket] = []
-    now: dict[str, int] = {}
-
-    def settled(name: str, wanted: int) -> int:
-        now[name] = wanted or _free(held, before.get(name, 0))
-        if wanted:
-            _claim(held, name, wanted)
-        return now[name]
-
     try:
-        made = replace(
-            ports,
-            ingress=tuple(
-                replace(p, socket=settled(f"--ingress {p.listener}", p.socket))
-                for p in ports.ingress
-            ),
-            egress=settled("--egress", ports.egress),
-            backends=tuple(
-                replace(p, socket=settled(f"--backend {p.service}:{p.listener}", p.socket))
-                for p in ports.backends
-            ),
-        )
+        # The ones asked for first, or a free one might be among them.
+        now = {flag: _claim(held, flag, port) for flag, port in _by_flag(ports).items() if port}
+        now |= {
+            flag: _free(held, before.get(flag, 0))
+            for flag, port in _by_flag(ports).items()
+            if not port
+        }
     finally:
         for one in held:
             one.close()
-    last_good.write(directory.file("ports.json"), json.dumps(now).encode())
-    return made
-
-
-def _remembered(directory: Directory) -> dict[str, int]:
     try:
-        with open(directory.file("ports.json")) as file:
+        last_good.write(directory.file("ports.json"), json.dumps(now).encode())
+    except OSError as error:
+        raise CannotStart(
+            f"{directory.path} cannot be written",
+            fix="give a directory that can be written with --data DIR",
+        ) from error
+    return Ports(
+        tuple(replace(p, socket=now[_ingress_flag(p)]) for p in ports.ingress),
+        now["--egress"],
+        tuple(replace(p, socket=now[_backend_flag(p)]) for p in ports.backends),
+    )
+
+
+def _by_flag(ports: Ports) -> dict[str, int]:
+    return {
+        "--egress": ports.egress,
+        **{_ingress_flag(p): p.socket for p in ports.ingress},
+        **{_backend_flag(p): p.socket for p in ports.backends},
+    }
+
+
+def _ingress_flag(port: IngressPort) -> str:
+    return f"--ingress {port.listener}"
+
+
+def _backend_flag(port: BackendPort) -> str:
+    return f"--backend {port.service}:{port.listener}"
+
+
+def _remembered(path: str) -> dict[str, int]:
+    try:
+        with open(path) as file:
             return {str(name): int(port) for name, port in json.load(file).items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
@@ -205,22 +225,20 @@ def _free(held: list[socket.socket], preferred: int) -> int:
     raise CannotStart("there is no free port on 127.0.0.1", fix="stop something that holds them")
 
 
-def _claim(held: list[socket.socket], name: str, port: int) -> None:
+def _claim(held: list[socket.socket], flag: str, port: int) -> int:
     # An Envoy whose sidecar was killed a moment ago may still be on its way out.
     deadline = time.monotonic() + 2
     while True:
         try:
-            _bound(held, port)
+            return _bound(held, port)
         except OSError as error:
             if time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
             raise CannotStart(
-                f"port {port} cannot be used for {name}: {error.strerror}",
-                fix=f"stop what listens on 127.0.0.1:{port}, or give {name.split()[0]} another port",
+                f"port {port} cannot be used for {flag}: {error.strerror}",
+                fix=f"stop what listens on 127.0.0.1:{port}, or give {flag.split()[0]} another port",
             ) from error
-        else:
-            return
 
 
 def _bound(held: list[socket.socket], port: int) -> int:

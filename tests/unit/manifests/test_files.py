@@ -44,7 +44,7 @@ def test_color_app_is_read_as_the_article_has_it() -> None:
 
     specs.check(found.definitions)
     assert found.mesh == "my-first-appmesh"
-    assert [workload.name for workload in found.workloads][0] == "colorgateway"
+    assert found.workloads[0].name == "colorgateway"
     assert found.workloads[0].ingress == (Ingress(9080, 7480),)
     assert "mesh/my-first-appmesh/virtualService/tcpecho.demo.local" in [
         str(each.key) for each in found.definitions

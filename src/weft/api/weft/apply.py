@@ -176,7 +176,7 @@ def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None
         return None
     kind = kind_named(text)
     if kind is None:
-        near = get_close_matches(text, list(Kind), n=1)
+        near = get_close_matches(text, [each.value for each in Kind], n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         found.append(Problem(f"{at}.kind", f"must be one of {', '.join(Kind)}{hint}"))
     return kind
