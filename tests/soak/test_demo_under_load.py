@@ -7,6 +7,7 @@ that may answer.
 """
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -49,6 +50,9 @@ class Operator:
     def __init__(self, running: Demo) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", running.api, timeout=30)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def shift(self, weights: dict[str, int]) -> tuple[int, float]:
         """Revision and seconds from the API's answer until all have accepted it."""
         targets = [{"virtualNode": f"colorteller-{c}-vn", "weight": w} for c, w in weights.items()]
@@ -67,10 +71,17 @@ class Operator:
         return revision, time.monotonic() - answered
 
 
+@pytest.fixture
+def operator(running: Demo) -> Iterator[Operator]:
+    with contextlib.closing(Operator(running)) as found:
+        yield found
+
+
 @pytest.mark.parametrize("profile", PROFILES)
-async def test_weight_changes_fail_no_request(running: Demo, profile: tuple[int, int]) -> None:
+async def test_weight_changes_fail_no_request(
+    running: Demo, operator: Operator, profile: tuple[int, int]
+) -> None:
     per_second, changes = profile
-    operator = Operator(running)
     took = []
     async with load(egress(running), COLORTELLER, per_second=per_second, allowed=COLORS) as result:
         for i in range(changes):
@@ -89,8 +100,7 @@ async def test_weight_changes_fail_no_request(running: Demo, profile: tuple[int,
     assert result.total > changes * per_second * 0.1 * 0.5, "the load was really there"
 
 
-async def test_targets_that_come_and_go_fail_no_request(running: Demo) -> None:
-    operator = Operator(running)
+async def test_targets_that_come_and_go_fail_no_request(running: Demo, operator: Operator) -> None:
     allowed = {*COLORS, "black"}
     only = [
         {"black": 1},
@@ -110,10 +120,9 @@ async def test_targets_that_come_and_go_fail_no_request(running: Demo) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_the_control_plane_killed_fails_no_request_and_loses_no_write(
-    running: Demo, profile: tuple[int, int]
+    running: Demo, operator: Operator, profile: tuple[int, int]
 ) -> None:
     per_second, _ = profile
-    operator = Operator(running)
     async with load(egress(running), COLORTELLER, per_second=per_second, allowed=COLORS) as result:
         acknowledged, _ = await aside(operator.shift, {"white": 0, "blue": 1, "red": 1})
         versions = await aside(_accepted_versions, running)
@@ -143,8 +152,8 @@ def _accepted_versions(running: Demo) -> dict[str, dict[str, str | None]]:
 
 def _resources_sent(running: Demo) -> int:
     """Resources pushed to any proxy since the control plane started."""
-    counters: dict[str, int] = running.api_get("/weft/v1/status")["proxies"]["resourcesSent"]
-    return sum(counters.values())
+    counted: dict[str, int] = running.api_get("/weft/v1/status")["delivery"]["resources"]
+    return sum(counted.values())
 
 
 def _back(running: Demo, killed: int) -> bool:
