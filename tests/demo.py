@@ -67,25 +67,13 @@ class Demo:
     def start(self) -> None:
         if not self.api:
             self.api, self.xds, self.gateway = free_ports(3)
-        self.process = subprocess.Popen(
-            [
-                *self.weft,
-                "demo",
-                *self.options,
-                "--data",
-                str(self.directory / "data"),
-                "--api",
-                f"127.0.0.1:{self.api}",
-                "--xds",
-                f"127.0.0.1:{self.xds}",
-                "--gateway-port",
-                str(self.gateway),
-            ],
-            stdout=(self.directory / "out").open("a"),
-            stderr=(self.directory / "err").open("a"),
-            env=self.environment,
-            text=True,
-        )
+        command = [*self.weft, "demo", *self.options, "--data", str(self.directory / "data")]
+        command += ["--api", f"127.0.0.1:{self.api}", "--xds", f"127.0.0.1:{self.xds}"]
+        command += ["--gateway-port", str(self.gateway)]
+        with (self.directory / "out").open("a") as out, (self.directory / "err").open("a") as err:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=err, env=self.environment, text=True
+            )
 
     @property
     def weft(self) -> list[str]:

@@ -90,6 +90,8 @@ def _sort_maps(value: object) -> None:
         case list():
             for each in value:
                 _sort_maps(each)
+        case _:
+            pass
 
 
 def _name(value: object) -> str:

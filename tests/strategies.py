@@ -105,7 +105,7 @@ header_matches = st.fixed_dictionaries(
     {"name": st.sampled_from(["x-a", "color_header"])},
     optional={"match": text_matches, "invert": st.booleans()},
 )
-paths = st.sampled_from(
+paths: st.SearchStrategy[Said] = st.sampled_from(
     [
         {},
         {"prefix": "/"},
@@ -115,6 +115,7 @@ paths = st.sampled_from(
         {"path": {"regex": "/a.*"}},
     ]
 )
+GRPC_METHODS: list[Said] = [{}, {"serviceName": "s"}, {"serviceName": "s", "methodName": "m"}]
 http_retries = st.fixed_dictionaries(
     {
         "maxRetries": st.sampled_from([0, 3, 2**40]),
@@ -143,14 +144,12 @@ def routes(draw: st.DrawFn, protocol: str, port: int | None, targets: list[Said]
             given["match"] = at
             given["timeout"] = {"idle": draw(durations)}
         case "grpc":
-            at |= draw(
-                st.sampled_from([{}, {"serviceName": "s"}, {"serviceName": "s", "methodName": "m"}])
-            )
+            at.update(draw(st.sampled_from(GRPC_METHODS)))
             if found := draw(st.lists(header_matches, max_size=2)):
                 at["metadata"] = found
             given |= {"match": at, "timeout": draw(route_timeouts)}
         case _:
-            at |= draw(paths)
+            at.update(draw(paths))
             if not at:
                 at["prefix"] = "/"
             if found := draw(st.lists(header_matches, max_size=2)):
@@ -170,7 +169,9 @@ def routes(draw: st.DrawFn, protocol: str, port: int | None, targets: list[Said]
 def routers(draw: st.DrawFn, said_nodes: dict[str, Said]) -> Said:
     """A router whose routes fit its listeners and their targets."""
     ports = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=2))
-    found = [(port, draw(st.sampled_from(PROTOCOLS))) for port in ports]
+    found: list[tuple[int | None, str]] = [
+        (port, draw(st.sampled_from(PROTOCOLS))) for port in ports
+    ]
     router: Said = {"listen": [f"{port}/{protocol}" for port, protocol in found], "routes": {}}
     for name in draw(st.lists(st.sampled_from("uvwxyz"), unique=True, max_size=4)):
         port, protocol = draw(st.sampled_from(found or [(None, "http"), (None, "tcp")]))

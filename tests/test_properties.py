@@ -155,8 +155,8 @@ def shuffled(said: strategies.Said, chance: random.Random) -> MeshState:
         draft.know_instances(Key.parse(f"mesh/shop/virtualNode/{node}"))
     instances = [each for node in state.workloads for each in state.instances(node)]
     chance.shuffle(instances)
-    for each in instances:
-        draft.put_instance(each)
+    for instance in instances:
+        draft.put_instance(instance)
     return draft.freeze(1)
 
 
@@ -204,3 +204,5 @@ def values(within: object, member: str) -> Iterator[Any]:
         case list():
             for each in within:
                 yield from values(each, member)
+        case _:
+            pass

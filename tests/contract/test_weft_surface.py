@@ -551,3 +551,47 @@ def _until(true: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("did not come true within 30 s")
+
+
+# --- why ---------------------------------------------------------------------------------
+
+
+def test_why_tells_the_route_and_the_values_in_force(weft: Served) -> None:
+    resources = shop("why", a=80, b=20)
+    resources[2]["spec"] = {"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]}
+    apply(weft, resources)
+    found = weft.get("/weft/v1/why?mesh=why&service=shop.test&path=/cart&header=x-a:%201").body
+    assert (found["revision"], found["mesh"]) == (weft.revision, "why")
+    assert (found["service"], found["port"], found["route"]) == ("shop.test", 80, "all")
+    assert [(each["virtualNode"], each["percent"]) for each in found["targets"]] == [
+        ("a", 80.0),
+        ("b", 20.0),
+    ]
+    assert found["requestTimeout"] == {"value": "15s", "default": True}
+    assert found["notes"] == []
+    by_node = weft.get("/weft/v1/why?mesh=why&service=shop.test&from=a").body
+    assert "does not have shop.test among its backends" in by_node["notes"][0]
+    by_id = weft.get("/weft/v1/why?mesh=why&service=shop.test&from=mesh/why/virtualNode/a").body
+    assert by_id == by_node
+
+
+@pytest.mark.parametrize(
+    ("query", "places"),
+    [
+        ("", {"mesh", "service"}),
+        ("mesh=m&service=s&path=x&header=x&scheme=ftp", {"path", "header[0]", "scheme"}),
+        ("mesh=m&service=s&port=0", {"port"}),
+        ("mesh=m&service=s&from=mesh/x/virtualNode/a", {"from"}),
+        ("mesh=m&service=s&from=a/b", {"from"}),
+    ],
+)
+def test_why_says_what_it_cannot_be_asked(weft: Served, query: str, places: set[str]) -> None:
+    assert set(problems(weft.get(f"/weft/v1/why?{query}"))) == places
+
+
+def test_why_knows_only_what_is_there(weft: Served) -> None:
+    apply(weft, shop("why-not"))
+    for query in ("mesh=nowhere&service=s", "mesh=why-not&service=s"):
+        refused(weft.get(f"/weft/v1/why?{query}"), 404, "NotFoundException")
+    query = "mesh=why-not&service=shop.test&from=nobody"
+    refused(weft.get(f"/weft/v1/why?{query}"), 404, "NotFoundException")

@@ -17,9 +17,9 @@ from weft.cli.waiting import delivered, settled, timeout_option
 @client_command(*DOCUMENTS)
 def wait(session: Session, *, revision: str | None, timeout: float) -> int:
     """
-    Wait until every proxy has accepted a revision; without one, the newest.
+    Wait until every proxy has accepted a revision.
 
-    A proxy that rejects it is a failure, named with Envoy's own words (exit
+    Without one, the newest. A proxy that rejects it is a failure, named with Envoy's own words (exit
     code 1); a proxy that does not answer in time is another (exit code 7). With
     --mesh, only the proxies of that mesh are waited for.
     """

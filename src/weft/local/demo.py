@@ -29,7 +29,7 @@ class DemoOptions:
     """All that ``weft demo`` can be told."""
 
     settings: Settings
-    gateway_port: str | None = None
+    gateway_port: int | None = None
     """None: from the environment, else the default."""
     traffic: bool = True
     mesh: bool = True
@@ -101,11 +101,9 @@ def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
 
 
 def _gateway_port(options: DemoOptions) -> int:
-    text = (
-        options.gateway_port
-        or options.environment.get(GATEWAY_PORT.variable)
-        or GATEWAY_PORT.default
-    )
+    if options.gateway_port is not None:
+        return options.gateway_port
+    text = options.environment.get(GATEWAY_PORT.variable) or GATEWAY_PORT.default
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
         raise CannotStart(
             f"{GATEWAY_PORT.flag} is {text!r}, which is not a port",

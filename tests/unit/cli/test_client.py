@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -23,7 +24,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def client(plane: ControlPlane, clock: ManualClock):
+def client(plane: ControlPlane, clock: ManualClock) -> Iterator[Client]:
     found = Client(plane.endpoint, agent="weft test", clock=clock)
     yield found
     found.close()

@@ -45,7 +45,7 @@ def test_a_narrow_terminal_stacks_targets_and_cuts_no_name(
     weft: Weft, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "a-virtual-node-with-a-name-that-is-longer-than-the-terminal-is-wide"
-    plane.resources.append(route("r", "teller-vr", **{long: 100}))
+    plane.resources.append(route("r", "teller-vr", "/", **{long: 100}))
     monkeypatch.setenv("COLUMNS", "60")
     out = weft("get", "routes").out
     assert f"{long} 100 %" in out

@@ -242,14 +242,13 @@ def test_a_tcpecho_that_hangs_up_is_an_error(
     gateway: Callable[..., Service], tcp_server: Callable[..., str]
 ) -> None:
     def talk(accepted: socket.socket) -> None:
+        # Once the greeting is there, the gateway is past dialling and past writing.
+        accepted.recv(64)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     answer = gateway(b"red", TCP_ECHO_ENDPOINT=tcp_server(talk)).get("/tcpecho")
     assert answer.status == 500
-    # Whether the reset overtakes the greeting is up to the kernel.
-    assert answer.body.startswith(
-        (b"Read from server failed, err:", b"Write to server failed, err:")
-    )
+    assert answer.body.startswith(b"Read from server failed, err:")
 
 
 def test_the_gateway_does_not_start_without_a_color_teller(fails: Callable[..., str]) -> None:

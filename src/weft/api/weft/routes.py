@@ -10,6 +10,7 @@ from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
 from weft.api.weft.status import Status
+from weft.api.weft.why import Why
 
 _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
@@ -28,6 +29,7 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/weft/v1/proxies", proxies.list_proxies),
         Route("GET", "/weft/v1/proxies/{instance}", proxies.describe),
         Route("GET", "/weft/v1/wait", proxies.wait),
+        Route("GET", "/weft/v1/why", Why(parts).explain),
         Route("GET", _INSTANCES, instances.list_instances),
         Route("PUT", _INSTANCES + "/{id}", instances.register),
         Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat),
