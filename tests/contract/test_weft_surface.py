@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from tests.contract import specs
 from tests.contract.served import Reply, Served, served
+from weft.api.weft.apply import MAX_BODY_BYTES
 from weft.names import Mode, ProxyId
 from weft.xds.status import ProxyStatus, Refusal, Settled, State, Waiting
 from weft.xds.wire import Variant
@@ -204,6 +206,24 @@ def test_an_apply_has_a_list_of_resources(weft: Served, body: Any, place: str) -
 def test_nothing_to_apply_changes_nothing(weft: Served) -> None:
     reply = apply(weft, [])
     assert reply.body == {"revision": weft.revision, "dryRun": False, "outcomes": []}
+
+
+def test_a_whole_large_mesh_can_be_applied_at_once(weft: Served) -> None:
+    nodes = [
+        {
+            "kind": "virtualNode",
+            "meshName": "large",
+            "virtualNodeName": f"n{i}",
+            "spec": specs.node(),
+        }
+        for i in range(300)
+    ]
+    padding = {"note": "x", "resources": [*nodes, {"kind": "mesh", "meshName": "large"}]}
+    body = json.dumps(padding).encode().ljust(MAX_BODY_BYTES)
+    assert len(actions(weft.request("POST", APPLY, body))) == 301
+    assert len(weft.get("/weft/v1/resources?mesh=large").body["resources"]) == 301
+    refusal = weft.request("POST", APPLY, body + b" ")
+    assert "larger than 16777216 bytes" in refused(refusal, 400, "BadRequestException")
 
 
 # --- resources ---------------------------------------------------------------------------

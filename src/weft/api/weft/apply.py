@@ -24,6 +24,8 @@ from weft.store import document
 from weft.store.change import Applied, Difference, Put
 from weft.store.state import MeshState
 
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A whole mesh of thousands of services is one request."""
 MAX_NOTE = 1000
 _ORDER = {
     Kind.MESH: 0,
@@ -57,7 +59,7 @@ class Apply:
         self._account = parts.settings.account
 
     async def apply(self, call: Call) -> Answer:
-        body = await call.json_object()
+        body = await call.json_object(most_bytes=MAX_BODY_BYTES)
         found: list[Problem] = []
         inputs.members(body, ("resources", "dryRun", "note"), found)
         dry_run, note = body.get("dryRun") or False, body.get("note") or ""
