@@ -7,16 +7,15 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import Died
 from bench.mesh import Resource
+from bench.processes import Died, end, spawned
 
 _START_SECONDS = 60
 _CHUNK_BYTES = 700_000
@@ -36,12 +35,10 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
         """Start, on the xDS port of before if there was one; the seconds it took."""
         begin = time.monotonic()
         with (Path(self._directory.name) / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "weft", "serve", "--log-level", "warning"),
-                    *("--api", "127.0.0.1:0", "--xds", self.xds, "--data", self._directory.name),
-                ],
-                stdout=subprocess.PIPE,
+            self._process = spawned(
+                "weft",
+                *("serve", "--log-level", "warning", "--data", self._directory.name),
+                *("--api", "127.0.0.1:0", "--xds", self.xds),
                 stderr=log,
             )
         assert self._process.stdout is not None
@@ -65,17 +62,14 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
             self._http = None
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            end(self._process, grace_seconds=20)
             self._process = None
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            # Killed next if it must be; the figures are taken already.
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(20)
+            end(self._process, grace_seconds=20)
+            self._process = None
         self.kill()
         self._directory.cleanup()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import select
-import subprocess
-import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from bench.processes import Died, end, spawned
 from weft.names import View
 
 
@@ -70,19 +69,11 @@ class Report:
         return sorted(got.last_ack_ns for got in self.touched.values() if got.last_ack_ns)
 
 
-class Died(Exception):
-    """A process that the benchmark needs has ended, or does not answer."""
-
-
 class Fleet(AbstractContextManager["Fleet"]):
     """Simulated proxies in a process of their own."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.simulator"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._process = spawned("bench.simulator")
         self.size = 0
         self.pid = self._process.pid
 
@@ -135,16 +126,8 @@ class Fleet(AbstractContextManager["Fleet"]):
         self.size = 0
 
     def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        """End the process, and every stream with it."""
+        end(self._process, grace_seconds=10)
 
     def __exit__(self, *_: object) -> None:
         self.close()

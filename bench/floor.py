@@ -18,7 +18,6 @@ import os
 import resource
 import select
 import socket
-import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -27,6 +26,7 @@ from typing import Any
 from envoy.service.discovery.v3 import discovery_pb2
 
 from bench import http2
+from bench.processes import Died, end, spawned
 
 
 class Pusher:
@@ -123,9 +123,7 @@ class Floor(AbstractContextManager["Floor"]):
     """The pusher's process, as the benchmark sees it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.floor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = spawned("bench.floor")
         self.target = f"127.0.0.1:{self._answer()['port']}"
         self.pid = self._process.pid
 
@@ -139,19 +137,14 @@ class Floor(AbstractContextManager["Floor"]):
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            raise Died("the pusher has ended")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        end(self._process, grace_seconds=10)
 
 
 def _say(answer: dict[str, Any]) -> None:

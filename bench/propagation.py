@@ -22,8 +22,9 @@ from pathlib import Path
 from bench import mesh
 from bench.controlplane import ControlPlane
 from bench.figures import Memory, Pushed, Results, Storm, goals, tables
-from bench.fleet import Died, Fleet
+from bench.fleet import Fleet
 from bench.floor import Floor
+from bench.processes import Died
 from bench.scenarios import SCENARIOS, Cell, Scenario, instance, measured
 
 NAMES = (*(each.name for each in SCENARIOS), "floor", "storm")
@@ -51,7 +52,7 @@ FULL = (
     Plan((50, 500, 5000), (10, 100, 1000), repeats=7),
     Plan((500,), (1000, 5000), repeats=5, replicas=10),
 )
-QUICK = (Plan((50, 500), (10, 50), repeats=9),)
+QUICK = (Plan((50, 500), (10, 50), repeats=7),)
 
 
 def run(plan: Plan, results: Results) -> None:

@@ -237,6 +237,7 @@ class Simulator:
         if tally is None:
             tally = self._tallies[stream] = Tally()
         tally.bytes += received
+        refused = tally.nacks
         for data in messages:
             tally.messages += 1
             got = response(data)
@@ -255,6 +256,7 @@ class Simulator:
                 self._sample = data
         if messages:
             self._write(stream)
+        if len(messages) > tally.nacks - refused:
             if not tally.last_ack_ns:
                 self._acknowledged += 1
             tally.last_ack_ns = time.monotonic_ns()

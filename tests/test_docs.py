@@ -32,7 +32,9 @@ def test_every_setting_is_documented() -> None:
     text = (DOCS / "settings.md").read_text(encoding="utf-8")
     found = [each for each in vars(settings).values() if isinstance(each, settings.Setting)]
     assert found
-    assert [e.flag for e in found if f"| `{e.flag}` | `{e.variable}` | `{e.default}` |" not in text] == []
+    assert [
+        e.flag for e in found if f"| `{e.flag}` | `{e.variable}` | `{e.default}` |" not in text
+    ] == []
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -30,12 +30,19 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2  # noqa:
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, json_format
 
+# What these modules hold is made at import, which no type checker sees.
+discovery: Any = discovery_pb2
+rpc: Any = grpc
+
 # In the order in which they are sent: what is referred to comes first.
-TYPES = {
-    "cluster": cluster_pb2.Cluster,
-    "endpoint": endpoint_pb2.ClusterLoadAssignment,
-    "listener": listener_pb2.Listener,
-    "route": route_pb2.RouteConfiguration,
+TYPES: dict[str, Any] = {
+    kind: getattr(module, name)
+    for kind, module, name in (
+        ("cluster", cluster_pb2, "Cluster"),
+        ("endpoint", endpoint_pb2, "ClusterLoadAssignment"),
+        ("listener", listener_pb2, "Listener"),
+        ("route", route_pb2, "RouteConfiguration"),
+    )
 }
 URLS = {f"type.googleapis.com/{made.DESCRIPTOR.full_name}": name for name, made in TYPES.items()}
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -48,7 +55,7 @@ class Script:
         self._resources = resources
         self._journal = journal.open("a", buffering=1)
         self.streams: set[asyncio.Queue[Any]] = set()
-        self.served: dict[str, dict[str, discovery_pb2.Resource]] = {}
+        self.served: dict[str, dict[str, Any]] = {}
         self.read()
 
     def read(self) -> None:
@@ -66,12 +73,12 @@ class Script:
         self._journal.write(json.dumps({"at": time.monotonic(), **event}) + "\n")
 
     @staticmethod
-    def _resource(kind: str, name: str, value: Any) -> discovery_pb2.Resource:
+    def _resource(kind: str, name: str, value: Any) -> Any:
         message = json_format.ParseDict(value, TYPES[kind]())
         packed = any_pb2.Any()
         packed.Pack(message, deterministic=True)
         version = hashlib.sha256(packed.value).hexdigest()[:12]
-        return discovery_pb2.Resource(name=name, version=version, resource=packed)
+        return discovery.Resource(name=name, version=version, resource=packed)
 
 
 class Subscription:
@@ -85,7 +92,7 @@ class Subscription:
         """The first answer is owed even when it is empty: Envoy's start waits for it."""
 
 
-async def stream(request_iterator: Any, context: grpc.aio.ServicerContext, script: Script) -> None:
+async def stream(request_iterator: Any, context: Any, script: Script) -> None:
     events: asyncio.Queue[Any] = asyncio.Queue()
     script.streams.add(events)
     subscriptions: dict[str, Subscription] = {}
@@ -115,7 +122,7 @@ async def stream(request_iterator: Any, context: grpc.aio.ServicerContext, scrip
 
 
 def _on_request(
-    request: discovery_pb2.DeltaDiscoveryRequest,
+    request: Any,
     subscriptions: dict[str, Subscription],
     script: Script,
 ) -> None:
@@ -141,9 +148,7 @@ def _on_request(
         script.note(event="subscribed", type=kind, known=sorted(request.initial_resource_versions))
 
 
-def _response(
-    subscription: Subscription, served: dict[str, discovery_pb2.Resource]
-) -> discovery_pb2.DeltaDiscoveryResponse | None:
+def _response(subscription: Subscription, served: dict[str, Any]) -> Any | None:
     names = set(served) if subscription.wildcard else subscription.names
     changed = [
         resource
@@ -157,7 +162,7 @@ def _response(
     for name in removed:
         del subscription.known[name]
     subscription.known.update({resource.name: resource.version for resource in changed})
-    return discovery_pb2.DeltaDiscoveryResponse(
+    return discovery.DeltaDiscoveryResponse(
         resources=changed, removed_resources=removed, system_version_info=str(len(changed))
     )
 
@@ -166,18 +171,18 @@ async def main(address: str, resources: Path, journal: Path) -> None:
     script = Script(resources, journal)
     server = grpc.aio.server()
 
-    async def handler(request_iterator: Any, context: grpc.aio.ServicerContext) -> None:
+    async def handler(request_iterator: Any, context: Any) -> None:
         await stream(request_iterator, context, script)
 
     server.add_generic_rpc_handlers(
         (
-            grpc.method_handlers_generic_handler(
+            rpc.method_handlers_generic_handler(
                 METHOD.split("/")[1],
                 {
-                    METHOD.split("/")[2]: grpc.stream_stream_rpc_method_handler(
+                    METHOD.split("/")[2]: rpc.stream_stream_rpc_method_handler(
                         handler,
-                        request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
-                        response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
+                        request_deserializer=discovery.DeltaDiscoveryRequest.FromString,
+                        response_serializer=discovery.DeltaDiscoveryResponse.SerializeToString,
                     )
                 },
             ),

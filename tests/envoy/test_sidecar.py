@@ -511,3 +511,102 @@ async def test_a_taken_port_is_an_error_that_names_it(
 
     assert f"port {egress_of(sidecar)} cannot be used for --egress" in sidecar.log
     assert "Traceback" not in sidecar.log
+
+
+async def test_every_kind_of_resource_that_can_be_kept_is(
+    tmp_path: Path, sidecar: Sidecar, ads: ControlPlane, api: Upstream
+) -> None:
+    """CONNECT through an internal listener, a cluster found by DNS, inline routes."""
+    outer = http_listener("outer", egress_of(sidecar), "to-inner")
+    manager = outer["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["upgrade_configs"] = [{"upgrade_type": "CONNECT", "enabled": True}]
+    tunnel = route_configuration("to-inner", "self")
+    tunnel["virtual_hosts"][0]["routes"] = [
+        {
+            "match": {"connect_matcher": {}},
+            "route": {
+                "cluster": "self",
+                "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+            },
+        }
+    ]
+    inner = http_listener("inner", 0, "to-api")
+    del inner["address"]
+    inner["internal_listener"] = {}
+    to_self = {
+        "endpoint": {"address": {"envoy_internal_address": {"server_listener_name": "inner"}}}
+    }
+    by_name = assignment("cds_dns", api.port)
+    by_name["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"][
+        "address"
+    ] = "localhost"
+    await ads.publish(
+        resources(
+            listener=[outer, inner],
+            route=[tunnel, route_configuration("to-api", "cds_dns")],
+            cluster=[
+                {
+                    "name": "self",
+                    "type": "STATIC",
+                    "load_assignment": {
+                        "cluster_name": "self",
+                        "endpoints": [{"lb_endpoints": [to_self]}],
+                    },
+                },
+                {
+                    "name": "cds_dns",
+                    "type": "STRICT_DNS",
+                    "dns_lookup_family": "V4_ONLY",
+                    "load_assignment": by_name,
+                },
+            ],
+        )
+    )
+    await sidecar.start()
+    await sidecar.ready()
+    assert await through_a_tunnel(egress_of(sidecar)) == "first"
+    assert await sidecar.json("/listeners") == {
+        "inner": "internal",
+        "outer": f"127.0.0.1:{egress_of(sidecar)}",
+    }
+    await eventually(lambda: kept(tmp_path, "envoy_internal_address"))
+    await sidecar.stop()
+    await ads.kill()
+
+    await sidecar.start()
+    assert (await sidecar.ready())["source"] == "last accepted"
+    assert (await sidecar.json("/status"))["left_out"] == []
+    assert await through_a_tunnel(egress_of(sidecar)) == "first"
+
+
+async def through_a_tunnel(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"CONNECT api.local:8080 HTTP/1.1\r\nHost: api.local:8080\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: api.local\r\nConnection: close\r\n\r\n")
+    raw = (await reader.read()).decode()
+    writer.close()
+    return raw.rpartition("\r\n")[2]
+
+
+async def test_it_stops_while_its_successor_waits_or_nothing_is_ready_yet(
+    tmp_path: Path, sidecar: Sidecar, ads: ControlPlane, api: Upstream
+) -> None:
+    await ads.kill()
+    await sidecar.start()
+    await eventually(lambda: [p for p in processes() if str(tmp_path) in p])
+    assert await sidecar.stop() == 0
+    left_behind(tmp_path)
+
+    await ads.publish(one_service(egress_of(sidecar), api.port))
+    await ads.start()
+    await sidecar.start()
+    await sidecar.ready()
+    assert await sidecar.stop() == 0, "what was in force is kept at the end too"
+    await ads.kill()
+    with socket.create_server(("127.0.0.1", int(ads.address.rpartition(":")[2]))):
+        await sidecar.start()
+        await sidecar.ready()
+        await eventually(lambda: len([p for p in processes() if str(tmp_path) in p]) == 2)
+        assert await sidecar.stop() == 0
+    left_behind(tmp_path)

@@ -36,10 +36,3 @@ class Duration(click.ParamType[float]):
                 f"{value!r} is no length of time; write it as 500ms, 30s, 2m or 1h", param, ctx
             )
         return seconds
-
-
-def text_of(seconds: float) -> str:
-    """As it would be typed."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    return f"{seconds:.0f}s" if seconds >= 10 else f"{seconds:.1f}s".replace(".0s", "s")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.cli.exits import Usage
 from weft.cli.history import changes_table
 from weft.cli.kinds import did_you_mean
 from weft.cli.proxies import id_of, node_of, proxies_table, refusals
-from weft.cli.render import Column, Glyph, Role, Table
+from weft.cli.render import Column, Glyph, Role, Table, cell
 from weft.cli.session import Session
 from weft.errors import NotFound
 from weft.names import Kind
@@ -123,37 +122,40 @@ def get_workloads(session: Session, name: str | None) -> None:
     """What a running weft up has started."""
     from weft.cli.local import request
 
-    answer = request({"op": "status"}, data=None)
-    found = answer.get("workloads", [])
-    if name is not None:
-        found = [each for each in found if each.get("name") == name]
-        if not found:
-            known = [str(each.get("name")) for each in answer.get("workloads", [])]
-            raise Usage(
-                f"there is no workload {name!r}; there are {', '.join(known) or 'none'}",
-                fix="weft get workloads",
-            )
+    answer = request(session, {"op": "status"}, None)
+    everyone = answer.get("workloads") or []
+    found = [each for each in everyone if name in (None, each["name"])]
+    if name is not None and not found:
+        near = did_you_mean(name, [str(each["name"]) for each in everyone])
+        raise NotFound(
+            f"there is no workload {name!r}",
+            fix=(f"did you mean {near}? " if near else "") + "weft get workloads lists them",
+        )
     session.emit_list(
-        answer,
+        answer if name is None else found,
         found,
-        name=lambda each: str(each.get("name", "")),
-        table=lambda: _workloads_table(found),
-        empty="weft up runs no workload here",
+        name=lambda each: str(each["name"]),
+        table=lambda: _workloads_table(found, wide=session.wide),
+        empty="weft up runs no workload here; give it a file: weft up -f weft.yaml",
     )
 
 
-def _workloads_table(found: list[dict[str, Any]]) -> Table:
-    table = Table(
-        (Column("WORKLOAD"), Column("REPLICA"), Column("STATE"), Column("PID", right=True))
-    )
-    for each in found:
-        for i, replica in enumerate(each.get("replicas") or [{}]):
-            table.rows.append(
-                (
-                    each.get("name", "") if i == 0 else "",
-                    replica.get("name", replica.get("replica", i)),
-                    replica.get("state", each.get("state", "")),
-                    replica.get("pid") or "",
-                )
-            )
+_STATES = {"running": Role.OK, "stopped": Role.DIM, "restarting": Role.BAD}
+
+
+def _workloads_table(found: list[dict[str, Any]], *, wide: bool) -> Table:
+    columns = [Column("WORKLOAD"), Column("STATE"), Column("VIRTUAL NODE")]
+    columns += [Column("PID", right=True), Column("RESTARTS", right=True)]
+    if wide:
+        columns += [Column("SIDECAR PID", right=True), Column("INSTANCE")]
+    replicas = [each for workload in found for each in workload["replicas"]]
+    waits = any(replica.get("waitsFor") for replica in replicas)
+    table = Table([*columns, Column("WAITS FOR", free=True)] if waits else columns)
+    for replica in replicas:
+        state = str(replica.get("state", ""))
+        row = [replica.get("name"), cell(state, _STATES.get(state, Role.WARN))]
+        row += [replica.get("virtualNode"), replica.get("pid"), replica.get("restarts")]
+        if wide:
+            row += [replica.get("sidecarPid"), replica.get("instance")]
+        table.rows.append([*row, replica.get("waitsFor")] if waits else row)
     return table

@@ -11,7 +11,10 @@ import click
 from weft import settings
 from weft.cli.render import Glyph
 from weft.cli.session import DOCUMENTS, Command, Session, client_command, color_option
+from weft.errors import WeftError
 from weft.settings import Setting, Settings, data_directory
+
+_PATIENCE = 2.0
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
@@ -20,8 +23,12 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
         setting.flag,
         setting.flag.removeprefix("--").replace("-", "_"),
         metavar="VALUE",
-        help=f"{setting.help}  [env: {setting.variable}; default: {setting.default}]",
+        help=_help(setting),
     )
+
+
+def _help(setting: Setting) -> str:
+    return f"{setting.help}  [env: {setting.variable}; default: {setting.default}]"
 
 
 def _serve_options(command: Command) -> Command:
@@ -98,20 +105,36 @@ def stop(session: Session, *, workload: str, data: str | None) -> None:
 
 
 def _control(session: Session, op: str, workload: str, data: str | None) -> None:
-    answer = request({"op": op, "workload": workload}, data=data)
-    done = {"start": "started", "stop": "stopped"}[op]
-    session.emit(answer, lambda: session.event(Glyph.OK, f"{done} {workload}"))
+    answer = request(session, {"op": op, "workload": workload}, data)
+    unchanged = set(answer.get("unchanged") or ())
+
+    def draw() -> None:
+        for replica in answer.get("replicas") or ():
+            name, state = replica.get("name", workload), replica.get("state", "")
+            before = "was so before" if name in unchanged else ""
+            if replica.get("waitsFor"):
+                before = f"waits for {replica['waitsFor']}"
+            glyph = Glyph.SAME if before else Glyph.OK
+            session.event(glyph, f"{name}  {state}" + (f"  ({before})" if before else ""))
+
+    session.emit(answer, draw)
 
 
-def request(message: Mapping[str, Any], *, data: str | None) -> dict[str, Any]:
-    """Ask the weft up that runs in the data directory."""
-    from weft.local import control
+def request(session: Session, message: Mapping[str, Any], data: str | None) -> dict[str, Any]:
+    """Ask the weft up of a data directory; of none given, that of the control plane we talk to."""
+    from weft.local.control import request as ask
 
-    directory = data_directory(
-        data or os.environ.get(settings.DATA.variable) or settings.DATA.default
-    )
-    answer: dict[str, Any] = control.request(directory, dict(message))
+    given = data or os.environ.get(settings.DATA.variable) or _data_of(session)
+    answer: dict[str, Any] = ask(data_directory(given), dict(message))
     return answer
+
+
+def _data_of(session: Session) -> str:
+    try:
+        answer = session.client.get("/weft/v1/status", timeout=_PATIENCE)
+    except WeftError:
+        return settings.DATA.default
+    return str(answer.get("data") or settings.DATA.default)
 
 
 @click.command()
@@ -123,9 +146,10 @@ def request(message: Mapping[str, Any], *, data: str | None) -> dict[str, Any]:
     metavar="FILE",
     help="weft.yaml with the workloads; without one, the control plane alone.",
 )
+@click.option("--mesh", metavar="NAME", help="Mesh, where the files leave it open.")
 @_serve_options
 @color_option
-def up(*, files: tuple[str, ...], color: str | None, **given: Any) -> int:
+def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: Any) -> int:
     """
     Run the control plane and the workloads of a weft.yaml.
 
@@ -135,20 +159,28 @@ def up(*, files: tuple[str, ...], color: str | None, **given: Any) -> int:
     from weft.local.run import UpOptions
     from weft.local.run import up as run
 
-    return run(UpOptions(settings=_settings(given), files=files, color=color or "auto"))
+    mesh = mesh or os.environ.get("WEFT_MESH") or None
+    return run(UpOptions(settings=_settings(given), files=files, mesh=mesh, color=_color(color)))
 
 
 @click.command()
 @click.option("--no-traffic", is_flag=True, help="Send no requests.")
 @click.option("--no-mesh", is_flag=True, help="Start the workloads; others create the mesh.")
-@_option(settings.GATEWAY_PORT)
+@click.option("--fresh", is_flag=True, help="Bring the example's own mesh back.")
+@click.option(
+    settings.GATEWAY_PORT.flag,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help=_help(settings.GATEWAY_PORT),
+)
 @_serve_options
 @color_option
 def demo(
     *,
     no_traffic: bool,
     no_mesh: bool,
-    gateway_port: str | None,
+    fresh: bool,
+    gateway_port: int | None,
     color: str | None,
     **given: Any,
 ) -> int:
@@ -156,17 +188,25 @@ def demo(
     Run Color App, the example mesh, with some traffic.
 
     A gateway asks colorteller for a colour; the mesh shares the answers over
-    white, blue and red. It prints three commands worth trying. Ctrl-C stops it.
+    white, blue and red. What you changed in an earlier run stays, unless --fresh.
+    It prints three commands worth trying. Ctrl-C stops it.
     """
-    from weft.local.run import DemoOptions
-    from weft.local.run import demo as run
+    from weft.local.demo import DemoOptions
+    from weft.local.demo import demo as run
 
+    if fresh and no_mesh:
+        raise click.UsageError("--fresh and --no-mesh contradict each other")
     return run(
         DemoOptions(
             settings=_settings(given),
+            gateway_port=gateway_port,
             traffic=not no_traffic,
             mesh=not no_mesh,
-            gateway_port=gateway_port,
-            color=color or "auto",
+            fresh=fresh,
+            color=_color(color),
         )
     )
+
+
+def _color(given: str | None) -> str:
+    return given or click.get_current_context().find_root().params.get("color") or "auto"

@@ -164,7 +164,7 @@ def _table(session: Session, before: Json | None, after: Json, seen: Observation
     columns = [Column("TARGET")]
     if before is not None:
         columns += [Column("BEFORE", right=True), Column("")]
-    columns += [Column("WEIGHT", right=True), Column("SHARE", right=True)]
+    columns += [Column("WEIGHT", right=True), Column("SHARE", right=True), Column("")]
     if seen is not None:
         columns += [Column("OBSERVED", right=True), Column("REQUESTS", right=True)]
     table = Table(columns)
@@ -181,6 +181,7 @@ def _table(session: Session, before: Json | None, after: Json, seen: Observation
                 session.out.glyph(Glyph.ARROW),
             ]
         row += [weight, cell(phrases.percent(weight, total), Role.STRONG)]
+        row.append(_bar(session, weight, total))
         if seen is not None:
             share = shares.get(name)
             row += [
@@ -189,6 +190,12 @@ def _table(session: Session, before: Json | None, after: Json, seen: Observation
             ]
         table.rows.append(row)
     return table
+
+
+def _bar(session: Session, weight: int, total: int) -> str:
+    """Ten signs, one for each tenth; whatever has a share shows at least one."""
+    full = max(round(10 * weight / total), 1) if weight and total else 0
+    return session.out.glyph(Glyph.FULL) * full + session.out.glyph(Glyph.EMPTY) * (10 - full)
 
 
 def _shares(spec: Json, seen: Observation | None) -> dict[str, Share]:

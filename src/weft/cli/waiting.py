@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from weft.cli.durations import Duration, text_of
+from weft.cli.durations import Duration
 from weft.cli.exits import Exit
 from weft.cli.render import Glyph, plural
 from weft.cli.session import Session
@@ -67,4 +67,8 @@ def delivered(answer: dict[str, Any], seconds: float) -> str:
         return "no proxy is connected, so there is nobody to deliver to"
     accepted = answer.get("accepted", total)
     noun = plural(total, "proxy").partition(" ")[2]
-    return f"delivered to {accepted}/{total} {noun} in {text_of(seconds)}"
+    return f"delivered to {accepted}/{total} {noun} in {_measured(seconds)}"
+
+
+def _measured(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"

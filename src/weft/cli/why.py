@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -9,8 +10,11 @@ import click
 from weft.cli.completing import complete_service
 from weft.cli.exits import Usage
 from weft.cli.names import meant
-from weft.cli.session import DOCUMENTS, Format, Session, client_command, dump
+from weft.cli.render import Cell, Column, Glyph, Role, Table, cell
+from weft.cli.session import DOCUMENTS, Session, client_command
 from weft.names import Kind
+
+Json = Mapping[str, Any]
 
 
 @click.command()
@@ -61,5 +65,56 @@ def _names(session: Session, mesh: str, kind: Kind) -> list[str]:
     return [str(each[f"{kind.value}Name"]) for each in found]
 
 
-def _draw(session: Session, answer: Any) -> None:
-    session.say(dump(answer, Format.YAML))
+def _draw(session: Session, answer: Json) -> None:
+    port = f":{answer['port']}" if answer.get("port") else ""
+    session.say(session.out.text(f"{answer.get('service')}{port}", Role.STRONG))
+    session.say(f"  {answer.get('summary')}")
+    for note in answer.get("notes") or ():
+        session.event(Glyph.NOTE, str(note))
+    if candidates := answer.get("candidates"):
+        table = Table((Column(""), Column("ROUTE"), Column("PRIORITY", right=True), Column("")))
+        for each in candidates:
+            chosen = each.get("route") == answer.get("route")
+            mark = cell(session.out.glyph(Glyph.ARROW), Role.OK) if chosen else ""
+            priority = each.get("priority")
+            table.rows.append((mark, each.get("route"), priority, each.get("because")))
+        session.draw(table, indent="  ")
+    if targets := answer.get("targets"):
+        session.say()
+        columns = (Column("TARGET"), Column("WEIGHT", right=True), Column("SHARE", right=True))
+        table = Table((*columns, Column("FOUND BY"), Column("ENDPOINTS")))
+        for each in targets:
+            share = f"{each.get('percent', 0):g} %"
+            endpoints = Cell(tuple(each.get("endpoints") or ("-",)))
+            name = f"{each.get('virtualNode')}:{each.get('port')}"
+            table.rows.append((name, each.get("weight"), share, each.get("foundBy"), endpoints))
+        session.draw(table, indent="  ")
+    facts = list(_facts(answer))
+    if facts:
+        session.say()
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, value in facts:
+        session.say(f"  {name.ljust(width)}  {value}")
+
+
+def _facts(answer: Json) -> Iterator[tuple[str, str]]:
+    """Every value in force, and whether somebody asked for it."""
+    yield from _fact("request timeout", answer.get("requestTimeout"))
+    yield from _fact("idle timeout", answer.get("idleTimeout"))
+    if retries := answer.get("retries"):
+        on = [*retries.get("on", ()), *map(str, retries.get("statusCodes") or ())]
+        words = f"{retries.get('limit')} on {', '.join(on)}; each try: {retries.get('perTry')}"
+        yield from _fact("retries", {**retries, "value": words})
+    seen = set()
+    for target in answer.get("targets") or ():
+        for name, member in (("breakers", "breakers"), ("at the target", "requestTimeout")):
+            for fact in _fact(name, target.get(member)):
+                if fact not in seen:
+                    yield fact
+                seen.add(fact)
+
+
+def _fact(name: str, setting: Json | None) -> Iterator[tuple[str, str]]:
+    if setting:
+        default = "  (App Mesh's default)" if setting.get("default") else ""
+        yield name, f"{setting.get('value')}{default}"

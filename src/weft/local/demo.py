@@ -21,6 +21,7 @@ from weft.settings import ENDPOINT, GATEWAY_PORT, Address, Settings
 EXAMPLE = Path("examples") / "colorapp" / "weft.yaml"
 MESH_NAME = "MESH_NAME"
 DEFAULT_MESH = "my-first-appmesh"
+FOLD_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def demo(options: DemoOptions) -> int:
             files=(str(example()),),
             applying=applying,
             color=options.color,
+            # Or the traffic would push what is worth reading off the screen.
+            fold_seconds=FOLD_SECONDS,
             traffic=(Address("127.0.0.1", port), "/color") if options.traffic else None,
             invite=invite,
             setting_of_port={port: GATEWAY_PORT},
@@ -99,9 +102,8 @@ def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
 
 def _gateway_port(options: DemoOptions) -> int:
     if options.gateway_port is not None:
-        text = str(options.gateway_port)
-    else:
-        text = options.environment.get(GATEWAY_PORT.variable) or GATEWAY_PORT.default
+        return options.gateway_port
+    text = options.environment.get(GATEWAY_PORT.variable) or GATEWAY_PORT.default
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
         raise CannotStart(
             f"{GATEWAY_PORT.flag} is {text!r}, which is not a port",

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TextIO
 
 from weft.clock import Clock
@@ -15,6 +16,7 @@ _PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 """ANSI colours; red stays free for what is wrong."""
 _DIM, _RESET = "\x1b[2m", "\x1b[0m"
 OWN = "weft"
+_MAX_FOLDED = 1000
 
 
 def wants_color(choice: str, out: TextIO, environment: Mapping[str, str]) -> bool:
@@ -26,6 +28,14 @@ def wants_color(choice: str, out: TextIO, environment: Mapping[str, str]) -> boo
     if environment.get("FORCE_COLOR"):
         return True
     return out.isatty() and environment.get("TERM") != "dumb"
+
+
+@dataclass(slots=True)
+class _Folded:
+    """A line that is not shown again for a while."""
+
+    shown_at: float
+    left_out: int = 0
 
 
 class LogStream:
@@ -40,14 +50,22 @@ class LogStream:
         as_json: bool = False,
         environment: Mapping[str, str] = os.environ,
         on_broken: Callable[[], None] = lambda: None,
+        fold_seconds: float = 0.0,
     ) -> None:
-        """``on_broken`` is called once, when whoever read our output has gone."""
+        """
+        ``on_broken`` is called once, when whoever read our output has gone.
+
+        On a terminal, a line that a process repeats within ``fold_seconds`` is
+        counted and not shown again.
+        """
         self._out = out or sys.stdout
         self._clock = clock
         self._colors = wants_color(color, self._out, environment)
         self._as_json = as_json
         self._width = len(OWN)
         self._color_of: dict[str, int] = {}
+        self._fold_seconds = fold_seconds if self._out.isatty() and not as_json else 0.0
+        self._folded: dict[tuple[str, str, str], _Folded] = {}
         self._broken = False
         self._on_broken = on_broken
         encoding = (getattr(self._out, "encoding", None) or "ascii").lower().replace("-", "")
@@ -64,6 +82,11 @@ class LogStream:
         if self._as_json:
             self._json(name, text, of)
             return
+        if self._fold_seconds and of != OWN:
+            folded = self._fold((name, of, text))
+            if folded is None:
+                return
+            text += folded
         margin = f"{name:<{self._width}} | "
         if self._colors:
             margin = f"\x1b[{self._color(name)}m{margin}{_RESET}"
@@ -86,6 +109,18 @@ class LogStream:
     def done(self, text: str) -> None:
         """A step that has been taken."""
         self.say(f"  {self.tick} {text}")
+
+    def _fold(self, line: tuple[str, str, str]) -> str | None:
+        """What to add to a line: how often it was left out; None when it is left out now."""
+        now = self._clock.monotonic()
+        seen = self._folded.get(line)
+        if seen is not None and now - seen.shown_at < self._fold_seconds:
+            seen.left_out += 1
+            return None
+        if len(self._folded) >= _MAX_FOLDED:
+            self._folded.clear()
+        self._folded[line] = _Folded(now)
+        return f"   (and {seen.left_out} times before)" if seen and seen.left_out else ""
 
     def _color(self, name: str) -> int:
         return self._color_of.setdefault(name, _PALETTE[len(self._color_of) % len(_PALETTE)])

@@ -69,6 +69,8 @@ class UpOptions:
     """Fills in the mesh name where the files leave it open."""
     applying: Applying = Applying.EVERYTHING
     color: str = "auto"
+    fold_seconds: float = 0.0
+    """On a terminal, show a line that repeats itself no more often than that."""
     traffic: tuple[Address, str] | None = None
     """Where light traffic goes: address and path."""
     invite: Callable[[Settings], Invitation] = field(default=lambda _: Invitation())
@@ -105,6 +107,7 @@ class Runner:
             as_json=options.settings.log_format == "json",
             environment=options.environment,
             on_broken=self._on_broken_output,
+            fold_seconds=options.fold_seconds,
         )
         self._board = Board()
         self._processes = Processes()

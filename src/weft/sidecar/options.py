@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -191,13 +192,22 @@ class _Parser(argparse.ArgumentParser):
         raise BadRequest(message, fix="weft sidecar --help")
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # Left to find the width itself, argparse imports shutil at every start, for 5 ms.
+    try:
+        width = os.get_terminal_size(1).columns - 2
+    except OSError:
+        width = 98
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
+
+
 def parser() -> argparse.ArgumentParser:
     """The flags as argparse knows them; every value is text here and is read by ``options``."""
     made = _Parser(
         prog="weft sidecar",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     for flag in FLAGS:

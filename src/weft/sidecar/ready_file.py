@@ -12,7 +12,7 @@ from weft.sidecar.status import Standing
 
 
 class ReadyFile:
-    """There while the proxy is ready, and rewritten when what it says has changed."""
+    """Written once the proxy is ready, again when what it says has changed, and gone at the end."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path

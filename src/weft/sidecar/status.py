@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import socketserver
@@ -113,6 +112,8 @@ class Pages:
         return admin
 
     def _front(self) -> str:
+        import html  # Here alone: it holds every character entity there is.
+
         standing = self.standing()
         rows = [
             ("proxy", standing.proxy),

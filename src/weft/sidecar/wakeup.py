@@ -25,7 +25,9 @@ class Wakeup:
         assert threading.current_thread() is threading.main_thread()
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
+            # Under nohup the end of the terminal is nothing to us.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._stop)
         # Without a handler of our own a child's end would not write to the descriptor.
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 

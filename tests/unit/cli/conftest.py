@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.control_plane import ControlPlane, color_app, serving
 
+from tests.unit.cli.control_plane import ControlPlane, color_app, serving
 from weft.cli.main import main
 
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.control_plane import ControlPlane
 
+from tests.unit.cli.control_plane import ControlPlane
 from weft.cli.client import Client, Endpoint, path_of
 from weft.clock import ManualClock
 from weft.errors import Unreachable

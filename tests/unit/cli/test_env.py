@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
 

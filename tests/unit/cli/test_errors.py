@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
-
 from weft import errors
 from weft.cli.exits import MEANINGS, Exit, exit_of, lines_of
 

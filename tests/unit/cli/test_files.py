@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
 

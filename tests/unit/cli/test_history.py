@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane, Request
 

@@ -10,9 +10,9 @@ import sys
 import click
 import pytest
 from click.shell_completion import ShellComplete
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane, proxy
-
 from weft.cli.commands import ENTRIES
 from weft.cli.exits import Exit
 from weft.cli.main import weft as group

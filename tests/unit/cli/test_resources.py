@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import MESH, ControlPlane, proxy, resource, route
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import MESH, ControlPlane, node, proxy, route, serving
-
 from weft.cli.observing import observe
 from weft.clock import ManualClock
 

@@ -112,7 +112,7 @@ def serve(arguments: list[str]) -> None:
     host, _, port = given.api.rpartition(":")
     server = Server((host, int(port)), Handler)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    print("stub serves", flush=True)  # noqa: T201 - it is what the runner shows
+    print("stub serves", flush=True)
     server.serve_forever()
 
 
@@ -146,7 +146,7 @@ def sidecar(arguments: list[str]) -> None:
         listen(int(each.rpartition("=")[2]), None)
     listen(int(given.egress), None)
     Path(given.ready_file).write_text("{}")
-    print(f"stub sidecar of {given.proxy} is ready", flush=True)  # noqa: T201 - it is what the runner shows
+    print(f"stub sidecar of {given.proxy} is ready", flush=True)
     signal.pause()
 
 

@@ -11,10 +11,9 @@ from urllib.error import URLError
 
 import pytest
 
+from tests.unit.local.runner import HERE, Up, alive, free_port, until
 from weft.errors import NotFound, Unreachable
 from weft.local import control
-
-from .conftest import HERE, Up, alive, free_port, until
 
 Start = Callable[..., Up]
 
