@@ -163,6 +163,12 @@ def test_rules_between_resources_are_told_at_their_items(weft: Served) -> None:
     assert "VirtualRouter with name nobody is not present" in found["resources[1]"]
 
 
+def test_a_name_that_is_refused_is_told_at_its_item(weft: Served) -> None:
+    names = ("m", "m x", "m/y")
+    reply = apply(weft, [{"kind": "mesh", "meshName": name} for name in names])
+    assert list(problems(reply)) == ["resources[1].meshName", "resources[2].meshName"]
+
+
 def test_one_item_alone_is_told_its_place_too(weft: Served) -> None:
     item = {"kind": "mesh", "meshName": "one", "spec": {"egressFilter": {"type": "SOME"}}}
     assert set(problems(apply(weft, [item]))) == {"resources[0].spec.egressFilter.type"}
@@ -180,6 +186,8 @@ def test_tags_are_left_alone_unless_given(weft: Served) -> None:
     assert set(actions(apply(weft, [{"kind": "Mesh", "meshName": "tags"}])).values()) == {
         "unchanged"
     }
+    assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == tags
+    apply(weft, [{"kind": "mesh", "meshName": "tags", "tags": None}])
     assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == tags
     apply(weft, [{"kind": "mesh", "meshName": "tags", "tags": []}])
     assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == []

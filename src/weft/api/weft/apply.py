@@ -128,7 +128,7 @@ class Apply:
         tags = inputs.tags(item.get("tags"), found, at=f"{at}.tags")
         step = None
         if None not in names.values() and sent is not None:
-            step = Put(shapes.key_of(kind, names), sent, tags if "tags" in item else None)
+            step = Put(shapes.key_of(kind, names), sent, None if item.get("tags") is None else tags)
         return Item(at, kind, sent, step)
 
     async def _refuse(self, call: Call, items: list[Item], found: list[Problem]) -> NoReturn:
@@ -187,14 +187,22 @@ def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None
 def _at_items(problems: Iterable[Problem], items: list[Item]) -> list[Problem]:
     """The store's problems, said of places in the request instead of resources."""
     steps = [(str(item.step.key), item.at) for item in items if item.step]
+    places = {item.at: i for i, item in enumerate(items)}
     if len(steps) == 1:
         return [Problem(_joined(steps[0][1], each.path), each.message) for each in problems]
-    placed: list[Problem] = []
-    for each in problems:
-        key, _, path = each.path.partition(" ")
-        at = next((at for text, at in steps if text == key), None)
-        placed.append(each if at is None else Problem(_joined(at, path), each.message))
-    return placed
+    by_key = dict(steps)
+    placed = [Problem(_place(each.path, by_key), each.message) for each in problems]
+    return sorted(placed, key=lambda each: places.get(each.path.partition(".")[0], 0))
+
+
+def _place(path: str, by_key: Mapping[str, str]) -> str:
+    """``KEY spec.x`` as ``resources[3].spec.x``; a key that is refused for it may have blanks."""
+    end = len(path)
+    while end > 0:
+        if (at := by_key.get(path[:end])) is not None:
+            return _joined(at, path[end + 1 :])
+        end = path.rfind(" ", 0, end)
+    return path
 
 
 def _joined(at: str, path: str) -> str:
