@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ def test_a_difference_is_told_with_its_place(weft: Served) -> None:
     for reply in (dry, apply(weft, changed)):
         (outcome,) = [e for e in reply.body["outcomes"] if e["action"] != "unchanged"]
         assert outcome == {"key": route, "action": "updated", "differences": expected}
+
+
+def test_differences_are_a_revisions_own_while_others_write(weft: Served) -> None:
+    apply(weft, shop("busy", a=50, b=50))
+
+    def write(weight: int) -> tuple[int, Any]:
+        body = apply(weft, shop("busy", a=weight, b=50)).body
+        return body["revision"], [e for e in body["outcomes"] if e["action"] != "unchanged"]
+
+    with ThreadPoolExecutor(8) as threads:
+        written = list(threads.map(write, range(1, 25)))
+    for revision, outcomes in written:
+        (outcome,) = outcomes
+        (entry,) = weft.get(f"/weft/v1/changes/{revision}").body["entries"]
+        assert outcome["differences"] == entry["differences"]
 
 
 def test_what_was_read_can_be_applied_again(weft: Served) -> None:

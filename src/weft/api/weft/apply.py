@@ -7,6 +7,7 @@ from what stands is created or updated; what is equal is left alone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ from weft.errors import Invalid, Problem, WeftError
 from weft.model.codec import decode
 from weft.names import Key, Kind
 from weft.store import document
-from weft.store.change import Applied, Difference, Put
+from weft.store.change import Action, Applied, Difference, Put
 from weft.store.state import MeshState
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -157,19 +158,23 @@ class Apply:
     ) -> dict[Key, tuple[Difference, ...]]:
         if not applied.changed:
             return {}
-        if not dry_run:
-            change = await self._store.change(applied.revision)
-            return {Key.parse(entry.id): entry.differences for entry in change.entries}
-        return {
-            outcome.key: document.differences(
-                document.told(
-                    document.of_resource(old) if (old := before.resource(outcome.key)) else None
-                ),
+        if dry_run or applied.revision == before.revision + 1:
+            return await asyncio.to_thread(_compared, applied, before)
+        # Somebody else wrote in between; the log knows what this revision found.
+        change = await self._store.change(applied.revision)
+        return {Key.parse(entry.id): entry.differences for entry in change.entries}
+
+
+def _compared(applied: Applied, before: MeshState) -> dict[Key, tuple[Difference, ...]]:
+    found = {}
+    for outcome in applied.outcomes:
+        if outcome.action is not Action.UNCHANGED and outcome.resource is not None:
+            old = before.resource(outcome.key)
+            found[outcome.key] = document.differences(
+                document.told(document.of_resource(old) if old else None),
                 document.told(document.of_resource(outcome.resource)),
             )
-            for outcome in applied.outcomes
-            if outcome.resource is not None
-        }
+    return found
 
 
 def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None:
