@@ -92,17 +92,17 @@ class Demo:
         return "".join((self.directory / name).read_text() for name in ("out", "err"))
 
     def wait_ready(self) -> None:
-        """Until the gateway answers a colour."""
+        """Until the demo says that it is ready."""
 
-        def answers() -> bool:
+        def is_ready() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the demo ended by itself:\n{self.log()}")
-            try:
-                return "color" in get(self.gateway, "/color")[1] and "stats" in self.color_body()
-            except OSError:
-                return False
+            return "Ready in" in (self.directory / "out").read_text()
 
-        wait_for(answers, f"the demo answers a colour; its log:\n{self.log()}")
+        try:
+            wait_for(is_ready, "the demo is ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log()}") from None
 
     def color_body(self) -> str:
         return get(self.gateway, "/color")[1]

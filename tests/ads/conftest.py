@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
-
 from tests.ads.handmade import HandmadeSource, cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import DEADLINE_SECONDS, PROXY, ScriptedProxy
+
 from weft.clock import SystemClock
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-
 from tests.ads.conftest import Ads, eventually
 from tests.ads.handmade import cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import (
@@ -17,6 +16,7 @@ from tests.ads.scripted_proxy import (
     Response,
     ScriptedProxy,
 )
+
 from weft.xds.status import State
 from weft.xds.wire import Variant
 

@@ -246,5 +246,7 @@ def _error(response: http.client.HTTPResponse, body: Mapping[str, Any]) -> error
     )
     if problems:
         return errors.Invalid(problems, fix=fix)
+    if code == "UnknownOperationException":
+        return Differs(f"this control plane cannot do that: {message}", fix="weft version")
     kind = _CODES.get(code) or _STATUSES.get(response.status) or errors.WeftError
     return kind(message, fix=fix)

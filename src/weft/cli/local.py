@@ -56,9 +56,11 @@ def serve(**given: Any) -> int:
     stopped at any moment: what was acknowledged is on disk, and proxies keep
     what they have.
     """
+    # Settings first: a mistake in them is told at once.
+    settings_given = _settings(given)
     from weft.server import run
 
-    return run(_settings(given))
+    return run(settings_given)
 
 
 @click.command(
@@ -156,11 +158,12 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     Everything in the foreground with one log; a workload that crashes is
     started again. Ctrl-C stops all of it. Without -f an empty control plane.
     """
+    settings_given = _settings(given)
     from weft.local.run import UpOptions
     from weft.local.run import up as run
 
     mesh = mesh or os.environ.get("WEFT_MESH") or None
-    return run(UpOptions(settings=_settings(given), files=files, mesh=mesh, color=_color(color)))
+    return run(UpOptions(settings=settings_given, files=files, mesh=mesh, color=_color(color)))
 
 
 @click.command()
@@ -191,14 +194,15 @@ def demo(
     white, blue and red. What you changed in an earlier run stays, unless --fresh.
     It prints three commands worth trying. Ctrl-C stops it.
     """
+    if fresh and no_mesh:
+        raise click.UsageError("--fresh and --no-mesh contradict each other")
+    settings_given = _settings(given)
     from weft.local.demo import DemoOptions
     from weft.local.demo import demo as run
 
-    if fresh and no_mesh:
-        raise click.UsageError("--fresh and --no-mesh contradict each other")
     return run(
         DemoOptions(
-            settings=_settings(given),
+            settings=settings_given,
             gateway_port=gateway_port,
             traffic=not no_traffic,
             mesh=not no_mesh,

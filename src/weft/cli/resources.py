@@ -149,8 +149,9 @@ def describe(session: Session, *, kind: str, name: str | None, revision: int | N
     """
     Everything about one thing.
 
-    Its spec, who refers to it, its instances, and the defaults that App Mesh
-    keeps to itself. KIND/NAME, a key and an ARN do as well as KIND NAME.
+    Its spec, its tags, who refers to it and its instances; of a proxy, what it
+    was sent and has accepted. KIND/NAME, a key and an ARN do as well as KIND
+    NAME. The defaults that apply to a route are in weft why.
     """
     asked = wanted(kind, name)
     if asked.name is None:
@@ -214,9 +215,6 @@ def _draw_resource(session: Session, document: Mapping[str, Any]) -> None:
             text = ", ".join(f"{port} at {address}" for port, address in addresses.items())
             table.rows.append((each.get("id", ""), text))
         session.draw(table, indent="  ")
-    if why := document.get("why"):
-        session.say("defaults that apply")
-        _draw_yaml(session, why)
 
 
 def _tags(tags: Any) -> str:

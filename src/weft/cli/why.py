@@ -12,14 +12,14 @@ from weft.cli.exits import Usage
 from weft.cli.names import meant
 from weft.cli.render import Cell, Column, Glyph, Role, Table, cell
 from weft.cli.session import DOCUMENTS, Session, client_command
-from weft.names import Kind
+from weft.names import Kind, ProxyId
 
 Json = Mapping[str, Any]
 
 
 @click.command()
 @click.argument("service", shell_complete=complete_service)
-@click.option("--from", "source", metavar="NODE", help="Virtual node that asks.")
+@click.option("--from", "source", metavar="NODE", help="Virtual node or gateway that asks.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port it asks at.")
 @click.option("-X", "--method", default="GET", show_default=True, help="Method of the request.")
 @click.option("--path", default="/", show_default=True, help="Path, with its query.")
@@ -49,7 +49,7 @@ def why(
     query = {
         "mesh": mesh,
         "service": meant(service, _names(session, mesh, Kind.VIRTUAL_SERVICE), "virtual service"),
-        "from": source and meant(source, _names(session, mesh, Kind.VIRTUAL_NODE), "virtual node"),
+        "from": source and _proxy_id(session, mesh, source),
         "port": port,
         "method": method.upper(),
         "path": path if path.startswith("/") else f"/{path}",
@@ -57,6 +57,17 @@ def why(
     }
     answer = session.client.get("/weft/v1/why", query)
     session.emit(answer, lambda: _draw(session, answer))
+
+
+def _proxy_id(session: Session, mesh: str, typed: str) -> str:
+    """Whose proxy asks: that of a virtual node or of a virtual gateway."""
+    kinds = {
+        name: kind
+        for kind in (Kind.VIRTUAL_GATEWAY, Kind.VIRTUAL_NODE)
+        for name in _names(session, mesh, kind)
+    }
+    name = meant(typed, kinds, "virtual node")
+    return str(ProxyId(mesh, kinds[name], name))
 
 
 def _names(session: Session, mesh: str, kind: Kind) -> list[str]:
@@ -102,12 +113,14 @@ def _facts(answer: Json) -> Iterator[tuple[str, str]]:
     yield from _fact("request timeout", answer.get("requestTimeout"))
     yield from _fact("idle timeout", answer.get("idleTimeout"))
     if retries := answer.get("retries"):
-        on = [*retries.get("on", ()), *map(str, retries.get("statusCodes") or ())]
+        codes = [str(code) for code in retries.get("statusCodes") or ()]
+        # Envoy's word for "and these codes" says nothing once the codes are there.
+        on = [each for each in retries.get("on") or () if each != "retriable-status-codes"] + codes
         words = f"{retries.get('limit')} on {', '.join(on)}; each try: {retries.get('perTry')}"
         yield from _fact("retries", {**retries, "value": words})
     seen = set()
     for target in answer.get("targets") or ():
-        for name, member in (("breakers", "breakers"), ("at the target", "requestTimeout")):
+        for name, member in (("breakers", "breakers"), ("target timeout", "requestTimeout")):
             for fact in _fact(name, target.get(member)):
                 if fact not in seen:
                     yield fact

@@ -172,18 +172,23 @@ class Agent:
             case Step.TAKE_OVER:
                 self._journal.say(f"the control plane at {self._asked.xds} answers again")
                 self._start(Source.ADS)
+            case Step.START_AFRESH:
+                self._journal.say(f"the control plane at {self._asked.xds} answers again")
+                self._line.end(grace_seconds=0)
+                self._start(Source.ADS)
             case Step.WAIT:
                 pass
 
     def _facts(self) -> Facts:
         ads, last_accepted = self._line.of(Source.ADS), self._line.of(Source.LAST_ACCEPTED)
+        waiting = ads or last_accepted
         return Facts(
             ads=ads.life if ads else Life.ABSENT,
             last_accepted=last_accepted.life if last_accepted else Life.ABSENT,
             kept=self._keeper.kept is not None,
             # Asked only where the answer matters: each time is a connection for the control plane.
             reachable=ads is None and reachable(self._asked.xds),
-            waited_seconds=ads.envoy.age_seconds if ads else 0.0,
+            waited_seconds=waiting.envoy.age_seconds if waiting else 0.0,
         )
 
     def _start(self, source: Source) -> None:
@@ -220,7 +225,8 @@ class Agent:
         if reason := self._journal.last_words():
             how = f"{how}: {reason}"
         self._restarts += 1
-        if runner.source is Source.LAST_ACCEPTED and runner.life is Life.WAITING:
+        never_served = runner.source is Source.LAST_ACCEPTED and runner.life is Life.WAITING
+        if never_served and succession.is_refusal(ended.code):
             self._journal.say(
                 f"Envoy refuses the last accepted configuration and {how}; "
                 f"it is now {self._keeper.set_aside()}",

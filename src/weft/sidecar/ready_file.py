@@ -37,14 +37,16 @@ class ReadyFile:
         ).encode()
         if content == self._holds:
             return
+        first, self._holds = not self._holds, content
         try:
             write(self._path, content + b"\n", mode=0o644)
         except OSError as error:
+            if not first:
+                return  # Whoever waited for it has read it; a proxy that serves goes on.
             raise CannotStart(
                 f"the ready file {self._path} cannot be written",
                 fix="name a file in a directory that exists and is writable with --ready-file",
             ) from error
-        self._holds = content
 
     def remove(self) -> None:
         """Nobody is to be told of a proxy that is gone."""

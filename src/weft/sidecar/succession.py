@@ -14,6 +14,7 @@ takes the admin interface away from the one that serves.
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -89,7 +90,7 @@ class Facts:
     reachable: bool = False
     """Something accepts connections where the control plane should be."""
     waited_seconds: float = 0.0
-    """How long the Envoy that asks the control plane has been running."""
+    """How long the one that waits has been running."""
 
 
 class Step(Enum):
@@ -100,6 +101,7 @@ class Step(Enum):
     START_FROM_LAST_ACCEPTED = "start from the last accepted configuration"
     FALL_BACK = "end the one that waits, start from the last accepted configuration"
     TAKE_OVER = "start the successor"
+    START_AFRESH = "end the one that waits, start from ads"
 
 
 def decide(facts: Facts) -> Step:
@@ -113,8 +115,17 @@ def decide(facts: Facts) -> Step:
             return Step.FALL_BACK
         case Life.ABSENT, Life.READY if facts.reachable:
             return Step.TAKE_OVER
+        case Life.ABSENT, Life.WAITING if (
+            facts.reachable and facts.waited_seconds >= PATIENCE_SECONDS
+        ):
+            return Step.START_AFRESH
         case _:
             return Step.WAIT
+
+
+def is_refusal(code: int) -> bool:
+    """Whether an Envoy that never served ended because of its configuration: not by our hand or the kernel's."""
+    return code != 0 and -code not in (signal.SIGKILL, signal.SIGTERM)
 
 
 def backoff_seconds(restarts: int) -> float:

@@ -30,6 +30,9 @@ class ResourceType(Enum):
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
+    # Enum's own is written in Python, and types are looked up for every message.
+    __hash__ = object.__hash__
+
     @property
     def short(self) -> str:
         """As operators say it: CDS, EDS, SDS, LDS, RDS."""

@@ -99,6 +99,7 @@ def serving(plane: ControlPlane) -> Iterator[ControlPlane]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # One packet for head and body, or every answer waits for an ACK.
 
         def setup(self) -> None:
             super().setup()

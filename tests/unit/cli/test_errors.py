@@ -68,6 +68,19 @@ def test_what_the_control_plane_refuses_decides_the_exit_code(
     assert ran.err.splitlines() == ["error: no, and here is why", "fix:   do that"]
 
 
+def test_a_control_plane_of_another_version_is_said_to_be_one(
+    weft: Weft, plane: ControlPlane
+) -> None:
+    message = "no operation has the path /weft/v1/status"
+    plane.refuse("GET", "/weft/v1/status", 404, "UnknownOperationException", message, fix="x")
+    ran = weft("status")
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        f"error: this control plane cannot do that: {message}",
+        "fix:   weft version",
+    ]
+
+
 def test_every_problem_of_a_request_is_shown(weft: Weft, plane: ControlPlane) -> None:
     problems = [{"path": "spec.a", "message": "is wrong"}, {"path": "spec.b", "message": "too"}]
     plane.refuse("GET", "/weft/v1/status", 400, "BadRequestException", "", problems=problems)

@@ -159,7 +159,7 @@ def test_why_says_which_route_its_targets_and_what_nobody_asked_for(
         ],
         "requestTimeout": {"value": "3s", "default": False},
         "idleTimeout": {"value": "300s", "default": True},
-        "retries": {"limit": 2, "on": ["reset"], "statusCodes": [503], "perTry": "off", "default": True},
+        "retries": {"limit": 2, "on": ["reset", "retriable-status-codes"], "statusCodes": [503], "perTry": "off", "default": True},
         "notes": ["gateway-vn does not have it among its backends"],
     }  # fmt: skip
     plane.tell("GET", "/weft/v1/why", answer)
@@ -179,7 +179,7 @@ def test_why_says_which_route_its_targets_and_what_nobody_asked_for(
     )
     assert ran.code == 0
     query = plane.requests[-1].query
-    assert (query["service"], query["from"]) == ("teller.local", "gateway-vn")
+    assert (query["service"], query["from"]) == ("teller.local", "mesh/shop/virtualNode/gateway-vn")
     assert (query["method"], query["path"], query["header"]) == ("POST", "/v1", "c: d")
     assert "→  teller-route" in ran.out
     assert "no header canary" in ran.out

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.sidecar.succession import Facts, Life, Observation, Source, Step, backoff_seconds, decide
+from weft.sidecar.succession import (
+    Facts,
+    Life,
+    Observation,
+    Source,
+    Step,
+    backoff_seconds,
+    decide,
+    is_refusal,
+)
 
 ABSENT, WAITING, READY = Life
 
@@ -40,6 +52,21 @@ def test_the_successor_starts_when_the_control_plane_answers() -> None:
     assert decide(Facts(WAITING, READY, kept=True, waited_seconds=60)) is Step.WAIT
 
 
+def test_a_kept_configuration_that_does_not_come_up_is_left_for_the_control_plane() -> None:
+    slow = Facts(last_accepted=WAITING, kept=True, reachable=True, waited_seconds=3.0)
+
+    assert decide(slow) is Step.START_AFRESH
+    assert decide(replace(slow, reachable=False)) is Step.WAIT
+
+
+def test_an_envoy_that_was_killed_refused_nothing() -> None:
+    assert is_refusal(1)
+    assert is_refusal(-signal.SIGSEGV)
+    assert not is_refusal(-signal.SIGKILL)
+    assert not is_refusal(-signal.SIGTERM)
+    assert not is_refusal(0)
+
+
 @given(
     st.builds(
         Facts,
@@ -56,7 +83,7 @@ def test_no_envoy_is_started_twice(facts: Facts) -> None:
     if facts.ads is not ABSENT:
         assert step in (Step.WAIT, Step.FALL_BACK)
     if facts.last_accepted is not ABSENT:
-        assert step in (Step.WAIT, Step.TAKE_OVER)
+        assert step in (Step.WAIT, Step.TAKE_OVER, Step.START_AFRESH)
     if not facts.kept:
         assert step not in (Step.START_FROM_LAST_ACCEPTED, Step.FALL_BACK)
 
