@@ -206,7 +206,9 @@ class Subscription:
         for name in sorted(self.unsure):
             resource = wanted.get(name)
             if resource is None:
-                if not self.kind.wildcard:
+                # Refused alone means not applied; of the others that is not known, and
+                # they have to be removed.
+                if name in self.held or not self.kind.wildcard:
                     self._forget(name)
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
@@ -221,6 +223,8 @@ class Subscription:
                 (),
                 wanted if after == wanted else after,
             )
+        if not self.unsure:
+            self.rejection = None
         return None
 
     # --- what was sent, and what came back ------------------------------------------------
