@@ -59,6 +59,8 @@ class Demo:
 
     directory: Path
     options: tuple[str, ...] = ("--no-traffic",)
+    file: Path | None = None
+    """A weft.yaml of one's own: then it is ``weft up``."""
     api: int = 0
     xds: int = 0
     gateway: int = 0
@@ -67,9 +69,12 @@ class Demo:
     def start(self) -> None:
         if not self.api:
             self.api, self.xds, self.gateway = free_ports(3)
-        command = [*self.weft, "demo", *self.options, "--data", str(self.directory / "data")]
+        if self.file is None:
+            command = [*self.weft, "demo", *self.options, "--gateway-port", str(self.gateway)]
+        else:
+            command = [*self.weft, "up", "-f", str(self.file)]
+        command += ["--data", str(self.directory / "data")]
         command += ["--api", f"127.0.0.1:{self.api}", "--xds", f"127.0.0.1:{self.xds}"]
-        command += ["--gateway-port", str(self.gateway)]
         with (self.directory / "out").open("a") as out, (self.directory / "err").open("a") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, env=self.environment, text=True
@@ -85,6 +90,7 @@ class Demo:
             **os.environ,
             "WEFT_ENDPOINT": f"http://127.0.0.1:{self.api}",
             "WEFT_DATA": str(self.directory / "data"),
+            "WEFT_DEMO_GATEWAY_PORT": str(self.gateway),
             "NO_COLOR": "1",
         }
 
@@ -172,6 +178,12 @@ class Demo:
         found: dict[str, Any] = json.loads(body)
         return found
 
+    def replicas(self, workload: str) -> list[dict[str, Any]]:
+        """What the runner says of a workload's replicas."""
+        found = json.loads(self.run("get", "workloads", "-o", "json").stdout)
+        rows = found if isinstance(found, list) else found["workloads"]
+        return [row for row in rows if row["workload"] == workload]
+
     def control_plane_pid(self) -> int:
         pid: int = json.loads((self.directory / "data" / "serve.json").read_text())["pid"]
         return pid
@@ -183,9 +195,9 @@ class Demo:
 
 
 @contextlib.contextmanager
-def demo(directory: Path, *options: str) -> Iterator[Demo]:
+def demo(directory: Path, *options: str, file: Path | None = None) -> Iterator[Demo]:
     """A demo for the length of a block."""
-    running = Demo(directory, options or ("--no-traffic",))
+    running = Demo(directory, options or ("--no-traffic",), file)
     running.start()
     try:
         running.wait_ready()
