@@ -177,19 +177,27 @@ async def test_a_sidecar_restarted_without_a_control_plane_serves_what_it_accept
     with demo(tmp_path) as running:
         with contextlib.closing(Operator(running)) as operator:
             operator.shift({"red": 1})
+        wait_for(lambda: _kept(running), "the accepted configuration is kept")
         (gateway,) = running.replicas("colorgateway")
-        supervisor = running.control_plane_pid()
+        silent = running.control_plane_pid()
         # Stopped, not ended: nobody restarts it, and nobody gets an answer from it.
-        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(silent, signal.SIGSTOP)
         try:
             os.kill(gateway["sidecarPid"], signal.SIGKILL)
             wait_for(
                 lambda: _answers_again(running, "red"), "the last accepted configuration serves"
             )
         finally:
-            os.kill(supervisor, signal.SIGCONT)
+            os.kill(silent, signal.SIGCONT)
         wait_for(lambda: len(running.proxies()) == 5, "every proxy is back")
         assert set(running.colors(20)) == {"red"}
+
+
+def _kept(running: Demo) -> bool:
+    """Whether the gateway's sidecar has kept the configuration in which only red is a target."""
+    (file,) = (running.directory / "data" / "sidecar").glob("*colorgateway-vn/*/snap.json")
+    text = file.read_text()
+    return "colorteller-red-vn" in text and "colorteller-white-vn" not in text
 
 
 def _answers_again(running: Demo, color: str) -> bool:
