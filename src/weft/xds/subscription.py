@@ -203,15 +203,23 @@ class Subscription:
         )
 
     def _alone(self, target: Target, wanted: Resources) -> Change | None:
+        offered = {
+            (resource.name, resource.version)
+            for response in self.unanswered
+            for resource in response.change.updates
+        }
         for name in sorted(self.unsure):
             resource = wanted.get(name)
             if resource is None:
-                # Refused alone means not applied; of the others that is not known, and
-                # they have to be removed.
-                if name in self.held or not self.kind.wildcard:
-                    self._forget(name)
+                # No longer a matter of being refused. But an earlier version may have
+                # been applied, so it stays unsure until it is removed.
+                self.held.pop(name, None)
+                if not self.kind.wildcard:
+                    self.unsure.discard(name)
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
+                continue
+            if (name, resource.version) in offered:
                 continue
             after = {**self.told, name: resource}
             return target.change(
@@ -223,7 +231,7 @@ class Subscription:
                 (),
                 wanted if after == wanted else after,
             )
-        if not self.unsure:
+        if self.unsure.isdisjoint(wanted):
             self.rejection = None
         return None
 
@@ -312,7 +320,8 @@ class Subscription:
             self.held[names[0]] = self.rejection
         told = dict(self.told)
         for resource in change.updates:
-            if told.get(resource.name) is not resource:
+            now_told = told.get(resource.name)
+            if now_told is None or now_told.version != resource.version:
                 continue  # A later response has replaced it.
             if (good := self.accepted.get(resource.name)) is None:
                 del told[resource.name]
@@ -414,7 +423,10 @@ class SotwSubscription(Subscription):
                 answer = self._answered(request.nonce, request.error, at)
             if request.nonce != self._last_nonce:
                 # Its names were said before our last response was read; the answer to
-                # that one will carry them, or newer ones.
+                # that one will carry them, or newer ones. But a name that is missing now
+                # may be back by then, and its resource forgotten.
+                if not self.wildcard and _EVERYTHING not in request.names:
+                    self._drop(self.told.keys() - request.names)
                 return answer or Answer.STALE
         before = (self.wildcard, self.names)
         # "An empty list asks for everything, unless the stream has ever named something."

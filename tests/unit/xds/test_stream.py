@@ -139,8 +139,7 @@ class Model:
                 self.held[kind].pop(name, None)
             if self.delta:
                 self.send(DeltaRequest(kind, names - before, before - names))
-            elif not any(r.kind is kind for r in self.unread):
-                # Else its names go with the answer to what it has not read yet.
+            else:
                 self.send(SotwRequest(kind, names, "v", self.nonces.get(kind, "")))
 
     def check(self) -> None:
