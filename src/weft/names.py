@@ -31,6 +31,9 @@ class Kind(StrEnum):
     VIRTUAL_GATEWAY = "virtualGateway"
     GATEWAY_ROUTE = "gatewayRoute"
 
+    # Every key is hashed all the time, and Enum's own hash is a call into Python.
+    __hash__ = str.__hash__
+
     @property
     def parent(self) -> Kind | None:
         """The kind a resource of this kind lives in; a mesh lives in nothing."""
@@ -268,6 +271,20 @@ def egress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
 def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     """The cluster that is the workload itself."""
     return f"cds_ingress_{mesh}_{node}_{protocol}_{port}"
+
+
+def backend_listener(service: str, port: int) -> str:
+    """The local way to one backend in explicit mode, which App Mesh did not have."""
+    return f"lds_egress_127.0.0.1_{service}_{port}"
+
+
+def backend_route_configuration(service: str, port: int) -> str:
+    return f"rds_egress_http_{service}_{port}"
+
+
+def self_redirect_cluster(mesh: str) -> str:
+    """The proxy's own egress listener, for requests that come out of a tunnel."""
+    return f"cds_egress_{mesh}_self-redirect"
 
 
 def amazonaws_cluster(mesh: str) -> str:

@@ -17,7 +17,7 @@ import structlog
 from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Key, View
-from weft.resolve.proxy import proxy
+from weft.resolve.proxy import proxy, resolve
 from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
 from weft.store.change import Action, Outcome
 from weft.store.state import MeshState
@@ -51,23 +51,37 @@ class Publisher(Protocol):
         ...
 
 
+class _Nobody:
+    """Hears everything and passes nothing on."""
+
+    def publish(self, view: View, snapshot: Snapshot, revision: int) -> None: ...
+    def failed(self, view: View, reason: str, revision: int) -> None: ...
+    def gone(self, view: View, reason: str, revision: int) -> None: ...
+    def processed(self, revision: int) -> None: ...
+
+
 def snapshot_for(state: MeshState, view: View) -> Snapshot:
     """Say what one proxy must be told: this line is the product."""
-    return translate(proxy(Reading(state), view))
+    return translate(resolve(state, view))
 
 
 class Pipeline:
     """Keeps every attached view's snapshot up to date with the store."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._publisher = publisher
+        self._publisher: Publisher = _Nobody()
         self._parts = Parts()
         self._attached: dict[View, int] = {}
         self._watcher = store.watch()
         self._state = store.state
         self.processed = store.state.revision
         """Everything up to this revision has been published."""
+
+    def publish_to(self, publisher: Publisher) -> None:
+        """Say where snapshots go; before the first view is attached."""
+        self._publisher = publisher
+        publisher.processed(self.processed)
 
     def attach(self, view: View) -> None:
         """A proxy with this view is there: publish its snapshot, now and whenever it changes."""
@@ -101,7 +115,7 @@ class Pipeline:
         self._state = events[-1].state
         outcomes = [outcome for event in events for outcome in event.outcomes]
         dropped = self._parts.drop(set(facts(outcomes)))
-        affected = [view for view in self._attached if (proxy, (view,)) in dropped]
+        affected: list[View] = [args[0] for part, args in dropped if part is proxy]
         for i, view in enumerate(affected):
             if i and i % _VIEWS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
@@ -112,11 +126,10 @@ class Pipeline:
 
     def _publish(self, view: View) -> None:
         revision = self._state.revision
-        if self._state.resource(view.proxy.key) is None:
-            self._publisher.gone(view, _nobody(self._state, view), revision)
-            return
         try:
             snapshot = translate(self.resolved(view))
+        except NotFound:
+            self._publisher.gone(view, _nobody(self._state, view), revision)
         except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
             self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)

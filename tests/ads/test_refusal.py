@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from tests.ads.conftest import Ads, eventually
 from tests.ads.handmade import cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import (
@@ -16,7 +17,6 @@ from tests.ads.scripted_proxy import (
     Response,
     ScriptedProxy,
 )
-
 from weft.xds.status import State
 from weft.xds.wire import Variant
 

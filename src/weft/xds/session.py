@@ -161,6 +161,7 @@ class Session:
             ):
                 self._host.watch(self, response.nonce)
                 counters.pushes[response.kind] += 1
+                counters.resources[response.kind] += response.resources
                 counters.bytes_sent += len(response.data)
                 try:
                     await self._context.write(response.data)

@@ -43,6 +43,8 @@ class Outgoing:
     kind: ResourceType
     nonce: str
     data: bytes
+    resources: int
+    """How many resources it adds, updates or removes; 0 only says that nothing changed."""
 
 
 class Stream:
@@ -204,7 +206,8 @@ class Stream:
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()
-        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce))
+        said = len(change.updates) + len(change.removed)
+        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce), said)
 
     def _warm(self, change: Change) -> None:
         """

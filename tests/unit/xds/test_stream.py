@@ -10,9 +10,9 @@ from typing import Any
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.ads.handmade import cluster, endpoints, listener, routes, snapshot
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, ROUTES
-
 from weft.names import ProxyId, View
 from weft.translate.snapshot import ResourceType, Snapshot
 from weft.xds.cache import Feed

@@ -1,0 +1,29 @@
+"""What the handlers work with: handed in by the server, which alone knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from weft.clock import Clock
+from weft.discovery.registry import Registry
+from weft.settings import Settings
+from weft.store.store import Store
+from weft.xds.delivery import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The control plane as the API sees it."""
+
+    store: Store
+    registry: Registry
+    delivery: Delivery
+    settings: Settings
+    """With the addresses that are really bound."""
+    clock: Clock
+    version: str
+    started_at: datetime
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server begins to stop: long waits end."""

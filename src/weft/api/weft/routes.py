@@ -1,0 +1,37 @@
+"""Every request of Weft's own surface, a row each; ``docs/weft-api.md`` is its contract."""
+
+from __future__ import annotations
+
+from weft.api.parts import Parts
+from weft.api.routing import Route
+from weft.api.weft.apply import Apply
+from weft.api.weft.changes import Changes
+from weft.api.weft.instances import Instances
+from weft.api.weft.proxies import Proxies
+from weft.api.weft.resources import Resources
+from weft.api.weft.status import Status
+from weft.api.weft.why import Why
+
+_INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
+
+
+def routes(parts: Parts) -> list[Route]:
+    resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
+    instances = Instances(parts)
+    return [
+        Route("GET", "/weft/v1/status", Status(parts).describe),
+        Route("GET", "/weft/v1/resources", resources.list_resources),
+        Route("GET", "/weft/v1/resources/{key*}", resources.describe),
+        Route("POST", "/weft/v1/apply", Apply(parts).apply),
+        Route("GET", "/weft/v1/changes", changes.list_changes),
+        Route("GET", "/weft/v1/changes/{revision}", changes.describe),
+        Route("POST", "/weft/v1/changes/{revision}/revert", changes.revert),
+        Route("GET", "/weft/v1/proxies", proxies.list_proxies),
+        Route("GET", "/weft/v1/proxies/{instance}", proxies.describe),
+        Route("GET", "/weft/v1/wait", proxies.wait),
+        Route("GET", "/weft/v1/why", Why(parts).explain),
+        Route("GET", _INSTANCES, instances.list_instances),
+        Route("PUT", _INSTANCES + "/{id}", instances.register),
+        Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat),
+        Route("DELETE", _INSTANCES + "/{id}", instances.deregister),
+    ]

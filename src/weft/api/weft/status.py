@@ -1,0 +1,93 @@
+"""The control plane at a glance: where it stands, what it holds, how its proxies are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.api.appmesh.shapes import WRAPPERS
+from weft.api.exchange import Answer, Call, answer
+from weft.api.parts import Parts
+from weft.api.weft.documents import moment
+from weft.names import Kind
+from weft.store.state import MeshState
+from weft.xds.delivery import Counters
+from weft.xds.status import State
+
+
+class Status:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def describe(self, call: Call) -> Answer:
+        call.known_query()
+        parts, settings = self._parts, self._parts.settings
+        state = parts.store.state
+        proxies = parts.delivery.proxies()
+        states = [each.state for each in proxies]
+        return answer(
+            {
+                "version": parts.version,
+                "revision": state.revision,
+                "processed": parts.delivery.processed_revision,
+                "startedAt": moment(parts.started_at),
+                "data": str(settings.data),
+                "api": str(settings.api),
+                "xds": str(settings.xds),
+                "account": settings.account,
+                "region": settings.region,
+                "meshes": meshes(state),
+                "proxies": {
+                    "connected": len(states) - states.count(State.DISCONNECTED),
+                    "settled": states.count(State.ACCEPTED),
+                    "waiting": states.count(State.WAITING),
+                    "rejected": states.count(State.REJECTED),
+                },
+                "delivery": delivery(parts.delivery.counters),
+                "failures": [
+                    {
+                        "proxy": str(each.proxy),
+                        "instance": each.instance,
+                        "reason": each.failure,
+                        "revision": each.failed_revision,
+                    }
+                    for each in proxies
+                    if each.failure is not None and each.state is not State.DISCONNECTED
+                ],
+            }
+        )
+
+
+def delivery(counters: Counters) -> dict[str, Any]:
+    """What was sent to proxies since the start, and what they said to it."""
+    by_type = {
+        "responses": counters.pushes,
+        "resources": counters.resources,
+        "acks": counters.acks,
+        "nacks": counters.nacks,
+        "suspects": counters.suspects,
+    }
+    return {
+        **{
+            name: {kind.short: count for kind, count in counted.items()}
+            for name, counted in by_type.items()
+        },
+        "bytes": counters.bytes_sent,
+    }
+
+
+def meshes(state: MeshState) -> list[dict[str, Any]]:
+    """What each mesh holds, counted."""
+    found: dict[str, dict[str, Any]] = {
+        mesh.key.name: {
+            "name": mesh.key.name,
+            **{wrapper: 0 for kind, wrapper in WRAPPERS.items() if kind is not Kind.MESH},
+            "instances": 0,
+        }
+        for mesh in state.children(None, Kind.MESH)
+    }
+    for (parent, kind), table in state.tables.items():
+        if parent is not None:
+            found[parent.mesh][WRAPPERS[kind]] += len(table)
+    for node, instances in state.workloads.items():
+        found[node.mesh]["instances"] += len(instances)
+    return list(found.values())

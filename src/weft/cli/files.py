@@ -1,0 +1,163 @@
+"""``apply`` and ``diff``: the mesh as files say."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weft.cli.exits import Exit, Refused
+from weft.cli.history import draw_entry, sign
+from weft.cli.render import Glyph, plural
+from weft.cli.session import DOCUMENTS, Session, client_command
+from weft.cli.waiting import timeout_option, wait_for, wait_option
+from weft.errors import Invalid, WeftError
+
+if TYPE_CHECKING:
+    from weft.manifests.files import Loaded
+
+_file_option = click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR|-",
+    help="weft.yaml or App Mesh CLI input JSON; a directory, - for stdin; several times.",
+)
+
+
+@click.command()
+@_file_option
+@click.option("--dry-run", is_flag=True, help="Check and show it; write nothing.")
+@click.option("--note", metavar="TEXT", help="Why; weft changes shows it.")
+@wait_option
+@timeout_option
+@client_command(*DOCUMENTS)
+def apply(
+    session: Session,
+    *,
+    files: tuple[str, ...],
+    dry_run: bool,
+    note: str | None,
+    wait: bool,
+    timeout: float,
+) -> int:
+    """
+    Make the mesh as files say.
+
+    All files together are one change: all of it or nothing, one revision. What
+    is equal already is left alone. Resources that no file names stay as they are.
+    """
+    loaded = _load(session, files)
+    answer = _send(session, loaded, dry_run=dry_run, note=note or f"weft apply {' '.join(files)}")
+    session.emit(answer, lambda: _draw(session, loaded, answer, places=False))
+    revision, changed = answer.get("revision"), _changed(answer)
+    if dry_run:
+        session.event(Glyph.SAME, "dry run; nothing is written")
+        return Exit.OK
+    if changed:
+        session.event(Glyph.OK, f"saved as revision {revision}; undo: weft revert {revision}")
+    else:
+        session.event(Glyph.SAME, f"nothing to change at revision {revision}")
+    return wait_for(session, revision, timeout, loaded.mesh) if wait else Exit.OK
+
+
+@click.command()
+@_file_option
+@client_command(*DOCUMENTS)
+def diff(session: Session, *, files: tuple[str, ...]) -> int:
+    """
+    Show what apply would change.
+
+    Exit code 0: nothing. 1: something. Above 1: the files could not be checked.
+    """
+    loaded = _load(session, files)
+    answer = _send(session, loaded, dry_run=True, note="")
+    session.emit(answer, lambda: _draw(session, loaded, answer, places=True))
+    return Exit.FAILED if _changed(answer) else Exit.OK
+
+
+def _load(session: Session, files: tuple[str, ...]) -> Loaded:
+    """The files; a resource that names no mesh, in a file that names none, is of the only one."""
+    from weft.manifests.files import load
+
+    stdin = sys.stdin.buffer.read() if "-" in files else b""
+
+    def loaded(mesh: str | None) -> Loaded:
+        kept = sys.stdin
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+        try:
+            return load(files, os.environ, mesh=mesh)
+        finally:
+            sys.stdin = kept
+
+    try:
+        try:
+            found = loaded(session.mesh_given)
+        except Invalid as error:
+            if session.mesh_given or not any("meshName" in str(each) for each in error.problems):
+                raise
+            found = loaded(_only_mesh(session, error))
+    except Invalid as error:
+        raise _refused(error, "the files were not understood; nothing is written") from None
+    if found.workloads:
+        session.note(f"{plural(len(found.workloads), 'workload')} left alone: weft up starts them")
+    if not found.definitions:
+        session.warn("the files define no resources")
+    return found
+
+
+def _only_mesh(session: Session, error: Invalid) -> str:
+    try:
+        return session.mesh()
+    except WeftError as unclear:
+        error.fix = unclear.fix
+        raise error from None
+
+
+def _send(session: Session, loaded: Loaded, *, dry_run: bool, note: str) -> dict[str, Any]:
+    from weft.manifests.definition import located
+
+    resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
+    if not resources:
+        return {"revision": None, "dryRun": dry_run, "outcomes": []}
+    body = {"resources": resources, "dryRun": dry_run, "note": note[:1000]}
+    try:
+        answer: dict[str, Any] = session.client.post("/weft/v1/apply", body).body
+    except Invalid as error:
+        placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
+        raise _refused(placed, "the control plane refused it; nothing is written") from None
+    return answer
+
+
+def _refused(error: Invalid, headline: str) -> Refused:
+    count = len(error.problems)
+    return Refused(
+        error.problems, headline=f"{headline} ({plural(count, 'problem')})", fix=error.fix
+    )
+
+
+def _changed(answer: Mapping[str, Any]) -> bool:
+    return any(each.get("action") != "unchanged" for each in answer.get("outcomes") or ())
+
+
+def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool) -> None:
+    sources = {str(each.key): each.source for each in loaded.definitions}
+    outcomes = answer.get("outcomes") or []
+    for outcome in outcomes:
+        action, key = str(outcome.get("action")), str(outcome.get("key"))
+        if action == "unchanged":
+            continue
+        # Of a new resource every place is new; its name says as much.
+        shown = outcome if action == "updated" else {}
+        said = "changed" if action == "updated" else action
+        draw_entry(session, key, said, shown, place=sources.get(key, "") if places else "")
+    same = Counter(str(each.get("action")) for each in outcomes)["unchanged"]
+    if same:
+        session.say(f"{sign(session, 'unchanged')} {same} unchanged")

@@ -1,0 +1,216 @@
+"""``up``, ``demo``, ``start``, ``stop``, ``serve`` and ``sidecar``: what runs on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from weft import settings
+from weft.cli.render import Glyph
+from weft.cli.session import DOCUMENTS, Command, Session, client_command, color_option
+from weft.errors import WeftError
+from weft.settings import Setting, Settings, data_directory
+
+_PATIENCE = 2.0
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    """The flag of a setting; its variable and default are read by the settings themselves."""
+    return click.option(
+        setting.flag,
+        setting.flag.removeprefix("--").replace("-", "_"),
+        metavar="VALUE",
+        help=_help(setting),
+    )
+
+
+def _help(setting: Setting) -> str:
+    return f"{setting.help}  [env: {setting.variable}; default: {setting.default}]"
+
+
+def _serve_options(command: Command) -> Command:
+    for setting in reversed(settings.SERVE):
+        command = _option(setting)(command)
+    return command
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    return Settings.read(
+        {
+            each.flag: given[each.flag.removeprefix("--").replace("-", "_")]
+            for each in settings.SERVE
+        }
+    )
+
+
+@click.command()
+@_serve_options
+def serve(**given: Any) -> int:
+    """
+    Run the control plane alone.
+
+    The App Mesh API, Weft's own API and xDS, until Ctrl-C or SIGTERM. It can be
+    stopped at any moment: what was acknowledged is on disk, and proxies keep
+    what they have.
+    """
+    # Settings first: a mistake in them is told at once.
+    settings_given = _settings(given)
+    from weft.server import run
+
+    return run(settings_given)
+
+
+@click.command(
+    name="sidecar", context_settings={"ignore_unknown_options": True, "help_option_names": []}
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sidecar(*, arguments: tuple[str, ...]) -> int:
+    """
+    Run Envoy beside one workload.
+
+    weft sidecar --help lists its options.
+    """
+    # Usually never reached: weft.__main__ starts a sidecar without importing Click.
+    from weft.sidecar.agent import main
+
+    return main(list(arguments))
+
+
+@click.command()
+@click.argument("workload")
+@_option(settings.DATA)
+@client_command(*DOCUMENTS, mesh=False)
+def start(session: Session, *, workload: str, data: str | None) -> None:
+    """
+    Bring a stopped workload of a running weft up back.
+
+    WORKLOAD is a name of the weft.yaml, or NAME/REPLICA.
+    """
+    _control(session, "start", workload, data)
+
+
+@click.command()
+@click.argument("workload")
+@_option(settings.DATA)
+@client_command(*DOCUMENTS, mesh=False)
+def stop(session: Session, *, workload: str, data: str | None) -> None:
+    """
+    Take a workload of a running weft up down, and keep it down.
+
+    Its instances leave the mesh before it is stopped, so that no request is
+    lost. WORKLOAD is a name of the weft.yaml, or NAME/REPLICA.
+    """
+    _control(session, "stop", workload, data)
+
+
+def _control(session: Session, op: str, workload: str, data: str | None) -> None:
+    answer = request(session, {"op": op, "workload": workload}, data)
+    unchanged = set(answer.get("unchanged") or ())
+
+    def draw() -> None:
+        for replica in answer.get("replicas") or ():
+            name, state = replica.get("name", workload), replica.get("state", "")
+            before = "was so before" if name in unchanged else ""
+            if replica.get("waitsFor"):
+                before = f"waits for {replica['waitsFor']}"
+            glyph = Glyph.SAME if before else Glyph.OK
+            session.event(glyph, f"{name}  {state}" + (f"  ({before})" if before else ""))
+
+    session.emit(answer, draw)
+
+
+def request(session: Session, message: Mapping[str, Any], data: str | None) -> dict[str, Any]:
+    """Ask the weft up of a data directory; of none given, that of the control plane we talk to."""
+    from weft.local.control import request as ask
+
+    given = data or os.environ.get(settings.DATA.variable) or _data_of(session)
+    answer: dict[str, Any] = ask(data_directory(given), dict(message))
+    return answer
+
+
+def _data_of(session: Session) -> str:
+    try:
+        answer = session.client.get("/weft/v1/status", timeout=_PATIENCE)
+    except WeftError:
+        return settings.DATA.default
+    return str(answer.get("data") or settings.DATA.default)
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="weft.yaml with the workloads; without one, the control plane alone.",
+)
+@click.option("--mesh", metavar="NAME", help="Mesh, where the files leave it open.")
+@_serve_options
+@color_option
+def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: Any) -> int:
+    """
+    Run the control plane and the workloads of a weft.yaml.
+
+    Everything in the foreground with one log; a workload that crashes is
+    started again. Ctrl-C stops all of it. Without -f an empty control plane.
+    """
+    settings_given = _settings(given)
+    from weft.local.run import UpOptions
+    from weft.local.run import up as run
+
+    mesh = mesh or os.environ.get("WEFT_MESH") or None
+    return run(UpOptions(settings=settings_given, files=files, mesh=mesh, color=_color(color)))
+
+
+@click.command()
+@click.option("--no-traffic", is_flag=True, help="Send no requests.")
+@click.option("--no-mesh", is_flag=True, help="Start the workloads; others create the mesh.")
+@click.option("--fresh", is_flag=True, help="Bring the example's own mesh back.")
+@click.option(
+    settings.GATEWAY_PORT.flag,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help=_help(settings.GATEWAY_PORT),
+)
+@_serve_options
+@color_option
+def demo(
+    *,
+    no_traffic: bool,
+    no_mesh: bool,
+    fresh: bool,
+    gateway_port: int | None,
+    color: str | None,
+    **given: Any,
+) -> int:
+    """
+    Run Color App, the example mesh, with some traffic.
+
+    A gateway asks colorteller for a colour; the mesh shares the answers over
+    white, blue and red. What you changed in an earlier run stays, unless --fresh.
+    It prints three commands worth trying. Ctrl-C stops it.
+    """
+    if fresh and no_mesh:
+        raise click.UsageError("--fresh and --no-mesh contradict each other")
+    settings_given = _settings(given)
+    from weft.local.demo import DemoOptions
+    from weft.local.demo import demo as run
+
+    return run(
+        DemoOptions(
+            settings=settings_given,
+            gateway_port=gateway_port,
+            traffic=not no_traffic,
+            mesh=not no_mesh,
+            fresh=fresh,
+            color=_color(color),
+        )
+    )
+
+
+def _color(given: str | None) -> str:
+    return given or click.get_current_context().find_root().params.get("color") or "auto"

@@ -1,0 +1,66 @@
+"""What becomes of the resources that the files define, once the control plane answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+
+from weft.errors import Invalid
+from weft.local.client import ControlPlane, Json
+from weft.local.output import LogStream
+from weft.manifests.definition import Definition, located
+from weft.manifests.files import Loaded
+
+
+class Applying(Enum):
+    EVERYTHING = "everything"
+    """The mesh becomes as the files say."""
+    MISSING = "missing"
+    """What exists already stays as its operator left it."""
+    AFRESH = "afresh"
+    """As the files say, and whatever else is in the mesh is deleted."""
+    NOTHING = "nothing"
+    """Others create the mesh."""
+
+
+async def apply(
+    control_plane: ControlPlane, loaded: Loaded, applying: Applying, log: LogStream
+) -> None:
+    """All or nothing, in one revision; Invalid places every problem by file and line."""
+    definitions = list(loaded.definitions)
+    if not definitions or applying is Applying.NOTHING:
+        return
+    kept = 0
+    if applying is Applying.MISSING:
+        _, resources = await control_plane.resources()
+        existing = {str(each["key"]) for each in resources}
+        kept = sum(str(each.key) in existing for each in definitions)
+        definitions = [each for each in definitions if str(each.key) not in existing]
+    said = f"mesh {loaded.mesh}   " if loaded.mesh else "mesh   "
+    if not definitions:
+        log.done(f"{said}kept as you left it; --fresh brings the example's own back")
+        return
+    try:
+        reply = await control_plane.apply(
+            [_input(each) for each in definitions],
+            prune=loaded.mesh if applying is Applying.AFRESH else None,
+            note="from files",
+        )
+    except Invalid as error:
+        raise Invalid(located(error.problems, definitions), fix=error.fix) from None
+    counts = Counter(str(each.get("action")) for each in reply.body.get("outcomes") or ())
+    done = ", ".join(f"{count} {action}" for action, count in sorted(counts.items()))
+    revision = reply.body.get("revision", reply.revision)
+    log.done(
+        f"{said}{done or 'nothing to do'}"
+        + (
+            f", {kept} kept as you left them (--fresh brings the example's own back)"
+            if kept
+            else ""
+        )
+        + f", revision {revision}"
+    )
+
+
+def _input(definition: Definition) -> Json:
+    return {"kind": definition.kind.value, **definition.body}

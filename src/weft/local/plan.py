@@ -1,0 +1,308 @@
+"""
+What one replica is started with: its ports, its environment, its arguments (pure).
+
+First the demand is worked out from the workload and its virtual node, then ports
+are allocated for it, then everything is written down as a plan.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.local.topology import Backend, Needs
+from weft.manifests.template import BackendOf, Placeholder, PortOf, Python, ReplicaNumber
+from weft.manifests.workload import Workload
+from weft.names import BackendPort, IngressPort, Key, Mode, Ports
+
+LOOPBACK = "127.0.0.1"
+NO_PROXY = "127.0.0.1,localhost,::1"
+_FOR_SIDECARS = ("WEFT_ENVOY", "WEFT_CONCURRENCY", "WEFT_DRAIN_TIME")
+
+
+class NotYet(Exception):
+    """A replica cannot be started as things stand; the message says what it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The ports that a replica needs; a number is a port that is fixed."""
+
+    apps: tuple[tuple[int, int | None], ...]
+    """Listener, and the port the app insists on."""
+    ingress: tuple[tuple[int, int | None], ...] = ()
+    """Listener, and the fixed port of the sidecar."""
+    backends: tuple[Backend, ...] = ()
+    """Those that need a port of their own."""
+    egress: bool = False
+
+    @property
+    def fixed(self) -> tuple[int, ...]:
+        return tuple(port for _, port in (*self.apps, *self.ingress) if port is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A demand with a port for everything."""
+
+    apps: Mapping[int, int]
+    """Where the app listens, by listener."""
+    sidecar: Ports | None = None
+
+    @property
+    def app_ports(self) -> tuple[int, ...]:
+        return tuple(self.apps.values())
+
+    @property
+    def sidecar_ports(self) -> tuple[int, ...]:
+        if self.sidecar is None:
+            return ()
+        ingress = (each.socket for each in self.sidecar.ingress)
+        backends = (each.socket for each in self.sidecar.backends)
+        return (*ingress, *backends, self.sidecar.egress)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything needed to start one replica."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    directory: Path
+    allocation: Allocation
+    needs: Needs
+    sidecar: tuple[str, ...] | None
+    """The sidecar's arguments; None for a workload without one."""
+    node: Key | None
+    addresses: Mapping[str, str]
+    """What is registered: the address at which each listener is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a replica is started: what all replicas of a runner share, and its own files."""
+
+    instance: str
+    xds: str
+    data: Path
+    ready_file: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def name_of(workload: Workload, replica: int) -> str:
+    """``web``, or ``web/0`` where there are several."""
+    return workload.name if workload.replicas == 1 else f"{workload.name}/{replica}"
+
+
+def instance_of(workload: Workload, replica: int) -> str:
+    """The same on every start, so that a replica takes the place of the one it follows."""
+    return f"{workload.name}-{replica}"
+
+
+def demand(workload: Workload, needs: Needs | None) -> Demand:
+    """What a replica needs ports for; NotYet while its virtual node does not allow an answer."""
+    if workload.node is not None and needs is None:
+        raise NotYet(f"virtual node {workload.node.name} of mesh {workload.node.mesh}")
+    needs = needs or Needs()
+    known = [listener.port for listener in needs.listeners]
+    if workload.ports is None:
+        apps: tuple[tuple[int, int | None], ...] = tuple((port, None) for port in known)
+    else:
+        apps = tuple((port.listener, port.fixed) for port in workload.ports)
+        for listener, _ in apps:
+            if workload.node is not None and listener not in known:
+                raise NotYet(f"a listener {listener} of virtual node {workload.node.name}")
+    if not workload.sidecar:
+        return Demand(apps)
+    return Demand(
+        apps,
+        _ingress(workload, [listener for listener, _ in apps]),
+        tuple(backend for backend in needs.backends if not backend.by_proxy),
+        egress=True,
+    )
+
+
+def _ingress(workload: Workload, listeners: list[int]) -> tuple[tuple[int, int | None], ...]:
+    fixed: dict[int, int] = {}
+    for ingress in workload.ingress:
+        listener = ingress.listener
+        if listener is None:
+            if len(listeners) != 1:
+                raise NotYet(
+                    f"a virtual node with one listener, to serve it at {ingress.port} "
+                    f"(it has {len(listeners)})"
+                )
+            listener = listeners[0]
+        elif listener not in listeners:
+            raise NotYet(f"a listener {listener}, to serve it at {ingress.port}")
+        fixed[listener] = ingress.port
+    return tuple((listener, fixed.get(listener)) for listener in listeners)
+
+
+def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
+    """A port for everything that a demand leaves open."""
+    apps = {listener: fixed or take() for listener, fixed in demand.apps}
+    if not demand.egress:
+        return Allocation(apps)
+    return Allocation(
+        apps,
+        Ports(
+            tuple(
+                sorted(
+                    IngressPort(listener, fixed or take(), apps[listener])
+                    for listener, fixed in demand.ingress
+                )
+            ),
+            take(),
+            tuple(
+                sorted(
+                    BackendPort(backend.service, backend.port, take())
+                    for backend in demand.backends
+                )
+            ),
+        ),
+    )
+
+
+def plan(
+    workload: Workload, replica: int, needs: Needs | None, ports: Allocation, place: Place
+) -> Plan:
+    """Write everything down; NotYet when a placeholder cannot be filled in as things stand."""
+    needs = needs or Needs()
+
+    def value(placeholder: Placeholder) -> str:
+        match placeholder:
+            case PortOf(listener):
+                if listener not in ports.apps:
+                    raise NotYet(f"a listener {listener}, for {placeholder}")
+                return str(ports.apps[listener])
+            case BackendOf(service, port):
+                return _backend_address(placeholder, service, port, needs, ports.sidecar)
+            case ReplicaNumber():
+                return str(replica)
+            case Python():
+                return sys.executable
+
+    environment = dict(place.environment)
+    # What is written to a pipe would else be seen only when a buffer is full.
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    environment |= _mesh_environment(needs, ports.sidecar)
+    for name, template in workload.env:
+        if template is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = template.render(value)
+    return Plan(
+        command=tuple(word.render(value) for word in workload.command),
+        environment=environment,
+        directory=workload.directory,
+        allocation=ports,
+        needs=needs,
+        sidecar=_sidecar(workload.node, ports.sidecar, place),
+        node=workload.node,
+        addresses=_addresses(ports) if workload.node is not None else {},
+    )
+
+
+def sidecar_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The runner's own, less what would speak of another proxy or of the runner."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _FOR_SIDECARS or not name.startswith(("WEFT_", "APPMESH_"))
+    }
+
+
+def _mesh_environment(needs: Needs, sidecar: Ports | None) -> dict[str, str]:
+    if sidecar is None:
+        return {}
+    proxy = f"http://{LOOPBACK}:{sidecar.egress}"
+    found = {
+        # curl reads the lower case only, others the upper.
+        "http_proxy": proxy,
+        "HTTP_PROXY": proxy,
+        "no_proxy": NO_PROXY,
+        "NO_PROXY": NO_PROXY,
+    }
+    for backend in needs.backends:
+        found[backend_variable(backend)] = _address(backend, sidecar)
+    return found
+
+
+def backend_variable(backend: Backend) -> str:
+    """``WEFT_BACKEND_TCPECHO_MYAPP_LOCAL_2701``."""
+    return f"WEFT_BACKEND_{re.sub('[^A-Za-z0-9]', '_', backend.service).upper()}_{backend.port}"
+
+
+def _backend_address(
+    placeholder: Placeholder, service: str, port: int | None, needs: Needs, sidecar: Ports | None
+) -> str:
+    found = [
+        backend
+        for backend in needs.backends
+        if backend.service == service and port in (None, backend.port)
+    ]
+    if not found:
+        raise NotYet(
+            f"virtual service {service} to lead somewhere, for {placeholder}"
+            if service in needs.dangling
+            else f"a backend {service}{f' with port {port}' if port else ''}, for {placeholder}"
+        )
+    if len(found) > 1:
+        ports = ", ".join(str(backend.port) for backend in found)
+        raise NotYet(
+            f"{placeholder} to name one of the ports {ports}, as in ${{backend.{service}:{found[0].port}}}"
+        )
+    return _address(found[0], sidecar)
+
+
+def _address(backend: Backend, sidecar: Ports | None) -> str:
+    for each in sidecar.backends if sidecar else ():
+        if (each.service, each.listener) == (backend.service, backend.port):
+            return f"{LOOPBACK}:{each.socket}"
+    return f"{backend.service}:{backend.port}"
+
+
+def _sidecar(node: Key | None, ports: Ports | None, place: Place) -> tuple[str, ...] | None:
+    if node is None or ports is None:
+        return None
+    arguments = [
+        *("--proxy", str(node)),
+        *("--instance", place.instance),
+        *("--mode", Mode.EXPLICIT.value),
+        *("--xds", place.xds),
+        *("--data", str(place.data)),
+        *("--ready-file", str(place.ready_file)),
+        *("--egress", str(ports.egress)),
+    ]
+    for ingress in ports.ingress:
+        arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]
+    for backend in ports.backends:
+        arguments += ["--backend", f"{backend.service}:{backend.listener}={backend.socket}"]
+    return tuple(arguments)
+
+
+def _addresses(ports: Allocation) -> dict[str, str]:
+    if ports.sidecar is None:
+        return {str(listener): f"{LOOPBACK}:{app}" for listener, app in ports.apps.items()}
+    return {str(each.listener): f"{LOOPBACK}:{each.socket}" for each in ports.sidecar.ingress}
+
+
+def outgrown(plan: Plan, needs: Needs | None) -> list[str]:
+    """How a virtual node has changed since a replica was started, in sentences."""
+    if needs is None:
+        return ["its virtual node is gone"]
+    said = []
+    for backend in sorted(set(needs.backends) - set(plan.needs.backends)):
+        if backend.by_proxy:
+            said.append(f"new backend {backend}, reached through http_proxy")
+        elif plan.sidecar is not None:
+            said.append(f"new backend {backend} needs a port of its own: restart the workload")
+    served = {listener for listener in plan.allocation.apps}
+    for listener in sorted(set(needs.listeners) - set(plan.needs.listeners)):
+        if listener.port not in served:
+            said.append(f"new listener {listener.port} is not served: restart the workload")
+    return said

@@ -1,0 +1,287 @@
+"""
+One replica of a workload: its sidecar, its app and its place in the registry.
+
+    Stopped ──start──▶ Waiting ──virtual node there──▶ Starting ──all ready, registered──▶ Running
+       ▲                  ▲                                ▲                                 │
+       │                  │ another has a port             └──ready again── Restarting ◀─exit┤
+       └──all gone── Stopping ◀──────────────────────── stop ────────────────────────────────┘
+
+App and sidecar are restarted each on its own, with the same ports, so that a
+sidecar finds its last accepted configuration again and the other one stays up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from enum import StrEnum
+from typing import Any
+
+from weft.local import plan as plans
+from weft.local.kept import Kept, PortsTaken
+from weft.local.parts import Surroundings, kept_app, kept_sidecar
+from weft.local.plan import NotYet, Plan
+from weft.local.ports import LOOPBACK
+from weft.local.registration import Registration
+from weft.manifests.workload import Workload
+
+DRAIN_SECONDS = 9.0
+"""The sidecar's own drain time, and what it takes to end Envoy after that."""
+CLOSING_DRAIN_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+"""Between SIGTERM and SIGKILL for an app."""
+_RETRY_SECONDS = 1.0
+
+
+class State(StrEnum):
+    STOPPED = "stopped"
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+
+
+class _Unwanted(Exception):
+    """The replica is to be stopped."""
+
+
+class Replica:
+    def __init__(self, workload: Workload, number: int, around: Surroundings) -> None:
+        self.workload = workload
+        self.number = number
+        self.name = plans.name_of(workload, number)
+        self.instance = plans.instance_of(workload, number)
+        self.waits_for = ""
+        """What keeps it in the state Waiting."""
+        self._around = around
+        self._phase = State.WAITING
+        self._wanted = True
+        self._closing = False
+        self._plan: Plan | None = None
+        self._app: Kept | None = None
+        self._sidecar: Kept | None = None
+        self._registration: Registration | None = None
+        self._noticed: set[str] = set()
+
+    # --- for the supervisor ---
+
+    @property
+    def state(self) -> State:
+        if self._phase is not State.STARTING:
+            return self._phase
+        if self._all_ready() and (self._registration is None or self._registration.held):
+            return State.RUNNING
+        if any(part.failing for part in self._parts):
+            return State.RESTARTING
+        return State.STARTING
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has got where it can get, unless something happens."""
+        if self.state is State.WAITING:
+            return bool(self.waits_for)
+        return self.state in (State.RUNNING, State.RESTARTING, State.STOPPED)
+
+    @property
+    def wanted(self) -> bool:
+        return self._wanted
+
+    async def run(self) -> None:
+        """One life after the other, until cancelled."""
+        while True:
+            await self._around.board.until(lambda: self._wanted)
+            with contextlib.suppress(_Unwanted):
+                plan = await self._possible_plan()
+                await self._live(plan)
+            if not self._wanted:
+                self._enter(State.STOPPED)
+
+    def start(self) -> None:
+        self._wanted = True
+        self._around.board.poke()
+
+    async def stop(self, *, closing: bool = False) -> None:
+        """Take it down in order; ``closing``: with all the others, so none need be told first."""
+        self._closing = self._closing or closing
+        self._wanted = False
+        self._around.board.poke()
+        await self._around.board.until(lambda: self._phase is State.STOPPED or self._wanted)
+
+    def notice(self) -> None:
+        """Say how its virtual node has outgrown it, each thing once."""
+        if self._plan is None or self.workload.node is None or self._phase is not State.STARTING:
+            return
+        needs = self._around.watch.topology.needs(self.workload.node)
+        found = plans.outgrown(self._plan, needs)
+        for sentence in found:
+            if sentence not in self._noticed:
+                self._note(sentence)
+        self._noticed = set(found)
+
+    def to_json(self) -> dict[str, Any]:
+        node = self.workload.node
+        found: dict[str, Any] = {
+            "name": self.name,
+            "workload": self.workload.name,
+            "replica": self.number,
+            "state": self.state.value,
+            "mesh": node.mesh if node else None,
+            "virtualNode": node.name if node else None,
+            "instance": self.instance,
+            "pid": self._app.pid if self._app else None,
+            "sidecarPid": self._sidecar.pid if self._sidecar else None,
+            "restarts": sum(part.exits for part in self._parts),
+            "waitsFor": self.waits_for or None,
+        }
+        if self._plan is not None:
+            found |= _ports_json(self._plan)
+        return found
+
+    # --- waiting ---
+
+    async def _possible_plan(self) -> Plan:
+        """A plan with its ports held, as soon as the mesh and the machine allow one."""
+        around = self._around
+        self._enter(State.WAITING)
+        while self._wanted:
+            seen = around.watch.topology
+            try:
+                plan = self._planned()
+            except NotYet as reason:
+                self._wait_for(str(reason))
+            else:
+                self.waits_for = ""
+                return plan
+            await around.board.until(
+                lambda: not self._wanted or around.watch.topology is not seen,  # noqa: B023 - awaited here
+                _RETRY_SECONDS,
+            )
+        raise _Unwanted
+
+    def _wait_for(self, reason: str) -> None:
+        if reason != self.waits_for:
+            self.waits_for = reason
+            self._note(f"waits for {reason}")
+            self._around.board.poke()
+
+    def _planned(self) -> Plan:
+        around, node = self._around, self.workload.node
+        needs = around.watch.topology.needs(node) if node is not None else None
+        demand = plans.demand(self.workload, needs)
+        held: list[int] = []
+
+        def take() -> int:
+            held.append(around.ports.take())
+            return held[-1]
+
+        place = plans.Place(
+            instance=self.instance,
+            xds=around.xds,
+            data=around.data,
+            ready_file=around.ready_file(self.instance),
+            environment=around.environment,
+        )
+        try:
+            for port in demand.fixed:
+                around.ports.hold_fixed(port)
+                held.append(port)
+            ports = plans.allocation(demand, take)
+            return plans.plan(self.workload, self.number, needs, ports, place)
+        except NotYet:
+            around.ports.release(*held)
+            raise
+
+    # --- living ---
+
+    async def _live(self, plan: Plan) -> None:
+        """From the first process to the last one gone."""
+        around = self._around
+        self._plan, self._noticed = plan, set()
+        self._app = kept_app(self.name, plan, around, self._note)
+        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note)
+        if plan.node is not None and plan.addresses:
+            self._registration = Registration(
+                plan.node,
+                self.instance,
+                plan.addresses,
+                is_ready=self._all_ready,
+                control_plane=around.control_plane,
+                board=around.board,
+                note=self._note,
+            )
+        self._enter(State.STARTING)
+        taken = ""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._sidecar is not None:
+                    tasks.create_task(self._sidecar.run(), name=f"{self.name} sidecar")
+                tasks.create_task(self._run_app(self._app, self._sidecar), name=self.name)
+                if self._registration is not None:
+                    tasks.create_task(self._registration.run(), name=f"{self.name} registration")
+                await self._until_unwanted()
+        except* _Unwanted:
+            pass
+        except* PortsTaken as found:
+            taken = str(found.exceptions[0])
+        finally:
+            await self._end(plan)
+        if taken:
+            self._note(f"{taken}; it is started anew")
+
+    async def _until_unwanted(self) -> None:
+        await self._around.board.until(lambda: not self._wanted)
+        raise _Unwanted
+
+    async def _run_app(self, app: Kept, sidecar: Kept | None) -> None:
+        # It may call others as soon as it runs.
+        await self._around.board.until(lambda: sidecar is None or sidecar.ready)
+        await app.run()
+
+    async def _end(self, plan: Plan) -> None:
+        """Deregister, let the others accept that, drain the sidecar, stop the app."""
+        self._enter(State.STOPPING)
+        if self._registration is not None:
+            await self._registration.leave(settle=not self._closing)
+        app, sidecar = self._app, self._sidecar
+        if sidecar is not None and not self._closing:
+            await sidecar.end(DRAIN_SECONDS)
+        elif sidecar is not None:
+            # Nobody is left to be served: the app's going ends what is in flight.
+            await sidecar.ask_to_end(CLOSING_DRAIN_SECONDS)
+        if app is not None:
+            await app.end(GRACE_SECONDS, group=True)
+        if sidecar is not None:
+            await sidecar.end(GRACE_SECONDS)
+        self._around.ports.release(*plan.allocation.app_ports, *plan.allocation.sidecar_ports)
+        self._app = self._sidecar = self._registration = self._plan = None
+
+    # --- small ---
+
+    @property
+    def _parts(self) -> tuple[Kept, ...]:
+        return tuple(part for part in (self._app, self._sidecar) if part is not None)
+
+    def _all_ready(self) -> bool:
+        return bool(self._parts) and all(part.ready for part in self._parts)
+
+    def _enter(self, phase: State) -> None:
+        self._phase = phase
+        self._around.board.poke()
+
+    def _note(self, text: str) -> None:
+        self._around.log.note(self.name, text)
+
+
+def _ports_json(plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "appPorts": {str(listener): port for listener, port in plan.allocation.apps.items()},
+        "addresses": dict(plan.addresses),
+    }
+    if ports := plan.allocation.sidecar:
+        found["egress"] = ports.egress
+        found["backends"] = {
+            f"{each.service}:{each.listener}": f"{LOOPBACK}:{each.socket}"
+            for each in ports.backends
+        }
+    return found

@@ -1,0 +1,128 @@
+"""What a proxy does for those who call its workload."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from weft import names
+from weft.ir import cluster, listener, route
+from weft.ir.cluster import IpPreference, Protocol, SocketAddress
+from weft.ir.proxy import Note, Proxy
+from weft.model.listener import HttpTimeout
+from weft.model.listener import Listener as ListenerSpec
+from weft.model.virtual_node import VirtualNodeSpec
+from weft.names import Key, Kind, Mode, Ports
+from weft.resolve import specs
+from weft.resolve.clusters import preference
+from weft.resolve.logs import access_log
+from weft.resolve.reading import Reading
+from weft.resolve.sockets import INGRESS
+from weft.resolve.timeouts import IDLE, PER_REQUEST, listener_timeouts, timeout
+
+LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT = timedelta(milliseconds=250)
+"""App Mesh's, for what is on the workload's own machine."""
+
+_VERSION_6 = (IpPreference.IPV6_PREFERRED, IpPreference.IPV6_ONLY)
+
+
+def inbound(reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports) -> Proxy:
+    """Listeners, routes and clusters towards the workload itself."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    served = [(each, each.port_mapping.port) for each in spec.listeners or ()]
+    notes: tuple[Note, ...] = ()
+    if mode is Mode.EXPLICIT:
+        sockets = {each.listener: each for each in ports.ingress}
+        key = Key(mesh, Kind.VIRTUAL_NODE, node)
+        notes = tuple(
+            Note(
+                f"{key} spec.listeners[{i}]",
+                f"the proxy has no socket for port {port}: nobody can call it",
+            )
+            for i, (_, port) in enumerate(served)
+            if port not in sockets
+        )
+        served = [(each, port) for each, port in served if port in sockets]
+        arrivals = {port: sockets[port].socket for _, port in served}
+        apps = {port: SocketAddress(LOOPBACK, sockets[port].app) for _, port in served}
+        addresses = tuple(SocketAddress(LOOPBACK, arrivals[port]) for _, port in served)
+    else:
+        preferred = preference(reading, mesh, spec)
+        host = "::1" if preferred in _VERSION_6 else LOOPBACK
+        arrivals = {port: port for _, port in served}
+        apps = {port: SocketAddress(host, port) for _, port in served}
+        addresses = (bind_address(preferred, INGRESS),)
+    if not served:
+        return Proxy(notes=notes)
+    return Proxy(
+        listeners=(
+            listener.Listener(
+                names.INGRESS_LISTENER,
+                addresses,
+                listener.Direction.INBOUND,
+                tuple(_chain(spec, each, mesh, node, arrivals[port]) for each, port in served),
+                redirected=mode is Mode.TRANSPARENT,
+                both_families=addresses[0].host == "::",
+                stat_prefix="0.0.0.0_15000" if mode is Mode.EXPLICIT else "",
+            ),
+        ),
+        route_configurations=tuple(
+            _routes(each, mesh, node) for each, _ in served if _protocol(each).is_http
+        ),
+        clusters=tuple(
+            cluster.Cluster(
+                _cluster(each, mesh, node),
+                cluster.Static((apps[port],)),
+                _protocol(each),
+                CONNECT_TIMEOUT,
+            )
+            for each, port in served
+        ),
+        notes=notes,
+    )
+
+
+def bind_address(preferred: IpPreference, port: int) -> SocketAddress:
+    """With any preference at all App Mesh bound to both families."""
+    return SocketAddress("0.0.0.0" if preferred is IpPreference.UNSET else "::", port)
+
+
+def _protocol(spec: ListenerSpec) -> Protocol:
+    return Protocol(spec.port_mapping.protocol)
+
+
+def _cluster(spec: ListenerSpec, mesh: str, node: str) -> str:
+    return names.ingress_cluster(mesh, node, _protocol(spec), spec.port_mapping.port)
+
+
+def _chain(
+    spec: VirtualNodeSpec, each: ListenerSpec, mesh: str, node: str, arrives_at: int
+) -> listener.Chain:
+    protocol, port = _protocol(each), each.port_mapping.port
+    given = listener_timeouts(each)
+    log = access_log(spec)
+    action: listener.Http | listener.Tcp
+    if protocol.is_http:
+        action = listener.Http(
+            "ingress",
+            names.ingress_route_configuration(port),
+            timeout(given.idle, IDLE),
+            websockets=protocol is Protocol.HTTP,
+            access_log=log,
+        )
+    else:
+        target = route.Target(_cluster(each, mesh, node))
+        action = listener.Tcp("ingress", (target,), timeout(given.idle), log)
+    return listener.Chain(f"{protocol}_{port}", listener.ChainMatch(arrives_at), action)
+
+
+def _routes(each: ListenerSpec, mesh: str, node: str) -> route.RouteConfiguration:
+    given = listener_timeouts(each)
+    per_request = given.per_request if isinstance(given, HttpTimeout) else None
+    forward = route.Forward(
+        (route.Target(_cluster(each, mesh, node)),), timeout(per_request, PER_REQUEST)
+    )
+    return route.RouteConfiguration(
+        names.ingress_route_configuration(each.port_mapping.port),
+        (route.VirtualHost(node, ("*",), (route.Route(node, route.RequestMatch(), forward),)),),
+    )

@@ -1,0 +1,358 @@
+"""What a proxy does for its workload when that calls others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from weft import names
+from weft.errors import WeftError
+from weft.ir import cluster, listener, route
+from weft.ir.cluster import IpPreference, Protocol, SocketAddress
+from weft.ir.listener import Chain, ChainMatch, Direction
+from weft.ir.proxy import Note, Proxy
+from weft.ir.value import value
+from weft.model.virtual_node import VirtualNodeSpec
+from weft.names import Arn, Key, Kind, Ports
+from weft.resolve import hosts, routes, specs
+from weft.resolve.clusters import Target, own_or_mesh, preference, reached
+from weft.resolve.hosts import Backend, Hosts
+from weft.resolve.inbound import LOOPBACK, bind_address
+from weft.resolve.limits import sayable
+from weft.resolve.logs import access_log
+from weft.resolve.reading import Reading
+from weft.resolve.routes import ServicePort
+from weft.resolve.timeouts import IDLE
+
+HTTPS = 443
+CONNECT_TIMEOUT = timedelta(seconds=1)
+SELF_CONNECT_TIMEOUT = timedelta(milliseconds=250)
+
+
+@value
+class Backends:
+    """The backends of one virtual node, by name and port."""
+
+    found: tuple[Backend, ...]
+    services: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
+
+
+def backends(reading: Reading, mesh: str, node: str) -> Backends:
+    """What a virtual node may call, as far as it exists."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    key = Key(mesh, Kind.VIRTUAL_NODE, node)
+    found: list[Backend] = []
+    notes: list[Note] = []
+    services: set[str] = set()
+    for i, given in enumerate(spec.backends or ()):
+        place = f"{key} spec.backends[{i}]"
+        name = service_name(given.virtual_service.virtual_service_name)
+        if name in services:
+            continue
+        if not sayable(name):
+            notes.append(Note(place, f"{name!r} cannot be a host name"))
+            continue
+        services.add(name)
+        service = reading.part(routes.service, mesh, name)
+        found.extend(Backend(name, port.port, port.protocol) for port in service.ports)
+        if service.lacks:
+            notes.append(Note(place, service.lacks))
+    found.sort(key=lambda each: (each.service, each.port))
+    return Backends(tuple(found), tuple(sorted(services)), tuple(notes))
+
+
+def service_name(given: str) -> str:
+    """App Mesh took a virtual service's ARN in place of its name."""
+    if given.startswith("arn:"):
+        try:
+            return Arn.parse(given).key.name
+        except WeftError:
+            return given
+    return given
+
+
+def clusters(reading: Reading, mesh: str, services: tuple[str, ...]) -> Proxy:
+    """The clusters behind a set of virtual services, shared by all who call the same set."""
+    reach: set[Target] = set()
+    for name in services:
+        reach.update(reading.part(routes.targets, mesh, name))
+    found = [reading.part(reached, each) for each in sorted(reach, key=lambda t: t.cluster)]
+    return Proxy(
+        clusters=tuple(each.cluster for each in found),
+        assignments=tuple(each.assignment for each in found if each.assignment),
+        notes=tuple(note for each in found for note in each.notes),
+    )
+
+
+def nameless(key: Key, found: Hosts) -> Iterable[Note]:
+    for backend in found.nameless:
+        yield Note(str(key), f"{backend} cannot be told from another backend by its host name")
+
+
+# --- Transparent mode -------------------------------------------------------------------------
+
+
+@value
+class Claim:
+    """What one port leads to: requests to any of several backends, or connections to one."""
+
+    port: int
+    backends: tuple[Backend, ...]
+
+    @property
+    def is_http(self) -> bool:
+        return self.backends[0].protocol.is_http
+
+
+@value
+class Claims:
+    by_port: tuple[Claim, ...]
+    notes: tuple[Note, ...]
+
+
+def claims(reading: Reading, mesh: str, node: str) -> Claims:
+    """
+    Who gets which port. The first backend by name keeps it.
+
+    A connection says only to which port it was made, so a port leads to one TCP
+    backend or to several of the HTTP family, and never to both.
+    """
+    given = reading.part(backends, mesh, node)
+    key = Key(mesh, Kind.VIRTUAL_NODE, node)
+    by_port: dict[int, list[Backend]] = {}
+    notes = list(given.notes)
+    for backend in given.found:
+        first, *_ = holders = by_port.setdefault(backend.port, [backend])
+        if first is backend:
+            continue
+        if first.protocol.is_http and backend.protocol.is_http:
+            holders.append(backend)
+        else:
+            notes.append(
+                Note(
+                    str(key),
+                    f"{backend} cannot be reached: port {backend.port} leads to {first}; "
+                    "give one of them a port of its own",
+                )
+            )
+    return Claims(
+        tuple(Claim(port, tuple(holders)) for port, holders in sorted(by_port.items())),
+        tuple(notes),
+    )
+
+
+def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+    """Egress by the port and address that the workload itself dialled."""
+    claimed = reading.part(claims, mesh, node)
+    allows_all = specs.mesh(reading, mesh).allows_all
+    found = [
+        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port)
+        for claim in claimed.by_port
+        if claim.is_http
+    ]
+    services = reading.part(backends, mesh, node).services
+    reach = reading.part(clusters, mesh, services)
+    outside = [names.amazonaws_cluster(mesh)]
+    if allows_all:
+        outside.append(names.allow_all_cluster(mesh))
+    key = Key(mesh, Kind.VIRTUAL_NODE, node)
+    return Proxy(
+        listeners=(reading.part(transparent_listener, mesh, node, ports.egress),),
+        route_configurations=tuple(each.configuration for each in found),
+        clusters=(
+            *reach.clusters,
+            *(
+                cluster.Cluster(name, cluster.OriginalDestination(), None, CONNECT_TIMEOUT)
+                for name in outside
+            ),
+        ),
+        assignments=reach.assignments,
+        notes=(
+            *claimed.notes,
+            *reach.notes,
+            *(note for each in found for note in nameless(key, each)),
+        ),
+    )
+
+
+def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> listener.Listener:
+    """The one egress listener; what it reads changes seldom."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    log = access_log(spec)
+    claimed = reading.part(claims, mesh, node).by_port
+    chains = [_port_chain(reading, mesh, claim, log) for claim in claimed]
+    aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
+    chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
+    rest = None
+    if specs.mesh(reading, mesh).allows_all:
+        passed = listener.Tcp("egress", (_to(names.allow_all_cluster(mesh)),), access_log=log)
+        rest = Chain("mesh-allow-all", ChainMatch(), passed)
+        if all(claim.port != port for claim in claimed):
+            # Passed through, a connection to the proxy's own port would come back for ever.
+            chains.append(Chain("loop", ChainMatch(port), listener.Close()))
+    address = bind_address(preference(reading, mesh, spec), port)
+    return listener.Listener(
+        names.EGRESS_LISTENER,
+        (address,),
+        Direction.OUTBOUND,
+        tuple(chains),
+        rest,
+        redirected=True,
+        # Nowhere else: where a server speaks first, waiting for the client hangs both.
+        server_name_ports=(HTTPS,),
+        both_families=address.host == "::",
+    )
+
+
+def _port_chain(reading: Reading, mesh: str, claim: Claim, log: listener.AccessLog | None) -> Chain:
+    match = ChainMatch(claim.port)
+    if claim.is_http:
+        routes_name = names.egress_route_configuration(claim.port)
+        http = listener.Http("egress", routes_name, IDLE, websockets=True, access_log=log)
+        return Chain(f"http_{claim.port}", match, http)
+    (backend,) = claim.backends
+    return Chain(f"tcp_{claim.port}_{backend.service}", match, _tcp(reading, mesh, backend, log))
+
+
+def _tcp(
+    reading: Reading, mesh: str, backend: Backend, log: listener.AccessLog | None
+) -> listener.Tcp | listener.Close:
+    at = ServicePort(backend.port, backend.protocol)
+    tunnel = reading.part(routes.tcp_route, mesh, backend.service, at)
+    if not any(target.weight for target in tunnel.targets):
+        return listener.Close()
+    return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log)
+
+
+def _to(name: str) -> route.Target:
+    return route.Target(name)
+
+
+# --- Explicit mode ----------------------------------------------------------------------------
+
+
+def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+    """Egress by ``http_proxy``, and by a local socket for each backend that has one."""
+    given = reading.part(backends, mesh, node)
+    found = reading.part(hosts.at_any_port, mesh, given.found)
+    local = {
+        each.socket: backend
+        for each in ports.backends
+        for backend in given.found
+        if (backend.service, backend.port) == (each.service, each.listener)
+    }
+    reach = reading.part(clusters, mesh, given.services)
+    key = Key(mesh, Kind.VIRTUAL_NODE, node)
+    return Proxy(
+        listeners=(
+            *reading.part(proxy_listener, mesh, node, ports.egress),
+            *(
+                reading.part(local_listener, mesh, node, backend, socket)
+                for socket, backend in local.items()
+            ),
+        ),
+        route_configurations=(
+            *((found.configuration,) if ports.egress else ()),
+            *(
+                reading.part(hosts.at_own_socket, mesh, backend)
+                for backend in local.values()
+                if backend.protocol.is_http
+            ),
+        ),
+        clusters=(
+            *reach.clusters,
+            *reading.part(forward_proxies, mesh),
+            *_self_redirect(mesh, ports.egress),
+        ),
+        assignments=reach.assignments,
+        notes=(
+            *given.notes,
+            *reach.notes,
+            *nameless(key, found),
+            *_without_socket(key, given.found, local.values()),
+        ),
+    )
+
+
+def proxy_listener(
+    reading: Reading, mesh: str, node: str, port: int
+) -> tuple[listener.Listener, ...]:
+    """What the workload's ``http_proxy`` points at."""
+    if not port:
+        return ()
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    http = listener.Http(
+        "egress",
+        names.egress_route_configuration(15001),
+        IDLE,
+        websockets=True,
+        tunnels=True,
+        forward_proxy=_outside_preference(reading, mesh),
+        access_log=access_log(spec),
+    )
+    return (_local(names.EGRESS_LISTENER, port, "0.0.0.0_15001", http),)
+
+
+def local_listener(
+    reading: Reading, mesh: str, node: str, backend: Backend, socket: int
+) -> listener.Listener:
+    """One backend's own socket: no name is asked for, and no inspector makes anybody wait."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    log = access_log(spec)
+    action: listener.Http | listener.Tcp | listener.Close
+    if backend.protocol.is_http:
+        routes_name = names.backend_route_configuration(backend.service, backend.port)
+        websockets = backend.protocol is Protocol.HTTP
+        action = listener.Http("egress", routes_name, IDLE, websockets, access_log=log)
+    else:
+        action = _tcp(reading, mesh, backend, log)
+    name = names.backend_listener(backend.service, backend.port)
+    return _local(name, socket, "", action)
+
+
+def _local(
+    name: str, port: int, stat_prefix: str, action: listener.Http | listener.Tcp | listener.Close
+) -> listener.Listener:
+    return listener.Listener(
+        name,
+        (SocketAddress(LOOPBACK, port),),
+        Direction.OUTBOUND,
+        (Chain("egress", ChainMatch(), action),),
+        stat_prefix=stat_prefix,
+    )
+
+
+def _outside_preference(reading: Reading, mesh: str) -> IpPreference:
+    found = own_or_mesh(reading, mesh, None)
+    return IpPreference.EITHER if found is IpPreference.UNSET else found
+
+
+def forward_proxies(reading: Reading, mesh: str) -> tuple[cluster.Cluster, ...]:
+    """What lies outside the mesh, found by the name that each request gives."""
+    by_name = cluster.NamedByRequest(_outside_preference(reading, mesh))
+    outside = [names.amazonaws_cluster(mesh)]
+    if specs.mesh(reading, mesh).allows_all:
+        outside.append(names.allow_all_cluster(mesh))
+    return tuple(cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT) for name in outside)
+
+
+def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
+    endpoints = (SocketAddress(LOOPBACK, port),) if port else ()
+    yield cluster.Cluster(
+        names.self_redirect_cluster(mesh),
+        cluster.Static(endpoints),
+        Protocol.TCP,
+        SELF_CONNECT_TIMEOUT,
+    )
+
+
+def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
+    served = set(local)
+    for backend in found:
+        if backend.protocol is not Protocol.HTTP and backend not in served:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket: only clients that make tunnels of http_proxy "
+                "reach it",
+            )

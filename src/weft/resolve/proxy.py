@@ -1,0 +1,45 @@
+"""The state of the mesh as one view of it: every name replaced by the thing it names."""
+
+from __future__ import annotations
+
+from weft.errors import NotFound
+from weft.ir import proxy as ir
+from weft.names import Kind, Mode, View
+from weft.resolve.inbound import inbound
+from weft.resolve.outbound import explicit, transparent
+from weft.resolve.reading import Reading
+from weft.resolve.sockets import redirected, usable
+from weft.store.state import MeshState
+
+GATEWAYS_NOT_SERVED = (
+    "virtual gateways are not served yet: the proxy is connected and has no listener"
+)
+
+
+def resolve(state: MeshState, view: View) -> ir.Proxy:
+    """What a view must do, from scratch; NotFound if its proxy stands for nothing that exists."""
+    return Reading(state).part(proxy, view)
+
+
+def proxy(reading: Reading, view: View) -> ir.Proxy:
+    """What a view must do, as a part: kept, and dropped when a fact it rests on changes."""
+    id = view.proxy
+    if reading.resource(id.key) is None:
+        raise NotFound(f"{id} does not exist", fix="create it first, or correct the proxy id")
+    if id.kind is Kind.VIRTUAL_GATEWAY:
+        return ir.Proxy(notes=(ir.Note(str(id), GATEWAYS_NOT_SERVED),))
+    if view.mode is Mode.EXPLICIT:
+        outbound = explicit
+        ports, notes = usable(view)
+    else:
+        outbound = transparent
+        ports, notes = redirected(view), ()
+    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports)
+    away = reading.part(outbound, id.mesh, id.name, ports)
+    return ir.Proxy(
+        listeners=(*towards.listeners, *away.listeners),
+        route_configurations=(*towards.route_configurations, *away.route_configurations),
+        clusters=(*towards.clusters, *away.clusters),
+        assignments=away.assignments,
+        notes=(*notes, *towards.notes, *away.notes),
+    )

@@ -1,0 +1,158 @@
+"""What Envoy is started with: who it is, where the control plane is, and little else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.names import View
+from weft.sidecar.values import Address, Pipe, Tcp
+
+XDS_CLUSTER = "weft_xds"
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+Json = dict[str, Any]
+
+
+def bootstrap(
+    view: View,
+    instance: str,
+    *,
+    xds: Address,
+    status: str,
+    admin: str,
+    max_connections: int,
+) -> Json:
+    """The bootstrap of a proxy that asks the control plane for everything."""
+    fetched = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "node": {
+            "id": str(view.proxy),
+            "cluster": str(view.proxy),
+            "metadata": {"weft": {**view.to_metadata(), "instance": instance, "status": status}},
+        },
+        "admin": {
+            "address": {"pipe": {"path": admin, "mode": 0o600}},
+            "ignore_global_conn_limit": True,
+        },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": XDS_CLUSTER,
+                            # Envoy's own is 0.5 s to 30 s: half a minute without news after
+                            # a restart of the control plane that took ten seconds.
+                            "retry_policy": {
+                                "retry_back_off": {
+                                    "base_interval": "0.1s",
+                                    "max_interval": "2s",
+                                }
+                            },
+                        }
+                    }
+                ],
+            },
+            "lds_config": fetched,
+            "cds_config": fetched,
+        },
+        "static_resources": {"clusters": [_xds_cluster(xds)]},
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+                },
+            }
+        ],
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": str(max_connections),
+                    },
+                }
+            ]
+        },
+        "stats_config": {
+            "histogram_bucket_settings": [
+                {"match": {"prefix": "weft."}, "buckets": latency_buckets()},
+            ]
+        },
+        "layered_runtime": {
+            "layers": [
+                # App Mesh's limit for the regular expressions of a route.
+                {
+                    "name": "static_layer_0",
+                    "static_layer": {"re2": {"max_program_size": {"error_level": 1000}}},
+                },
+                {"name": "admin_layer", "admin_layer": {}},
+            ]
+        },
+    }
+
+
+def latency_buckets() -> list[int]:
+    """Bounds in microseconds from 0.1 ms to a minute: Envoy's own are made for milliseconds."""
+    bounds = [100]
+    while bounds[-1] < 60_000_000:
+        # Whole numbers rounded down, so that no step is over 10 %.
+        bounds.append(bounds[-1] * 11 // 10)
+    return bounds
+
+
+def without_control_plane(base: Json, listeners: list[Json], clusters: list[Json]) -> Json:
+    """The same proxy, told everything at once: for a start while the control plane is away."""
+    made = {key: value for key, value in base.items() if key != "dynamic_resources"}
+    made["static_resources"] = {
+        "listeners": listeners,
+        "clusters": [*base["static_resources"]["clusters"], *clusters],
+    }
+    return made
+
+
+def _xds_cluster(xds: Address) -> Json:
+    return {
+        "name": XDS_CLUSTER,
+        "type": "STRICT_DNS" if isinstance(xds, Tcp) and not _is_ip(xds.host) else "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": XDS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _endpoint_address(xds)}}]}],
+        },
+        "upstream_connection_options": {
+            "tcp_keepalive": {
+                "keepalive_probes": 3,
+                "keepalive_time": 10,
+                "keepalive_interval": 5,
+            }
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {
+                    "http2_protocol_options": {
+                        # As App Mesh's agent: pings find a control plane whose machine is gone.
+                        "connection_keepalive": {"interval": "10s", "timeout": "20s"}
+                    }
+                },
+            }
+        },
+    }
+
+
+def _endpoint_address(xds: Address) -> Json:
+    match xds:
+        case Pipe(path):
+            return {"pipe": {"path": path}}
+        case Tcp(host, port):
+            return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _is_ip(host: str) -> bool:
+    return ":" in host or all(part.isdigit() for part in host.split("."))

@@ -1,0 +1,315 @@
+"""What a sidecar is asked to do: its flags, their environment variables, and what is wrong with them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from weft.errors import BadRequest
+from weft.names import BackendPort, IngressPort, Mode, ProxyId
+from weft.sidecar import values
+from weft.sidecar.values import LOG_LEVELS, Address
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything a sidecar is told when it starts."""
+
+    proxy: ProxyId
+    xds: Address
+    instance: str | None
+    """None: the one an earlier run of this workload made, or a new one."""
+    mode: Mode
+    ingress: tuple[IngressPort, ...]
+    egress: int
+    backends: tuple[BackendPort, ...]
+    status_port: int
+    data: str
+    ready_file: str | None
+    concurrency: int
+    drain_seconds: float
+    log_level: str
+    envoy: str | None
+    restarts: int | None
+    """How often Envoy is started again before the sidecar gives up; None: always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option: how it is spelt, and which environment variables stand in for it, first wins."""
+
+    name: str
+    metavar: str
+    help: str
+    variables: tuple[str, ...]
+    default: str | None = None
+    repeated: bool = False
+
+
+PROXY = Flag(
+    "--proxy",
+    "ID",
+    "the App Mesh resource this proxy stands for: mesh/M/virtualNode/N, mesh/M/virtualGateway/N or its ARN",
+    (
+        "WEFT_PROXY",
+        "APPMESH_RESOURCE_ARN",
+        "APPMESH_RESOURCE_NAME",
+        "APPMESH_VIRTUAL_NODE_NAME",
+    ),
+)
+XDS = Flag(
+    "--xds",
+    "ADDRESS",
+    "the control plane: HOST:PORT or unix:PATH",
+    ("WEFT_XDS", "APPMESH_XDS_ENDPOINT"),
+    "127.0.0.1:7401",
+)
+INSTANCE = Flag(
+    "--instance",
+    "ID",
+    "tells replicas of one workload apart (default: a made one, kept for the next start)",
+    ("WEFT_INSTANCE",),
+)
+MODE = Flag(
+    "--mode",
+    "MODE",
+    "how traffic reaches the proxy: explicit or transparent",
+    ("WEFT_MODE",),
+    "explicit",
+)
+INGRESS = Flag(
+    "--ingress",
+    "LISTENER=SOCKET:APP",
+    "explicit mode: serve the listener port LISTENER at 127.0.0.1:SOCKET for the workload at 127.0.0.1:APP; SOCKET 0 takes a free port; may be repeated",
+    ("WEFT_INGRESS",),
+    repeated=True,
+)
+EGRESS = Flag(
+    "--egress",
+    "PORT",
+    "explicit mode: the port on 127.0.0.1 that the workload uses as http_proxy; 0 takes a free one",
+    ("WEFT_EGRESS",),
+)
+BACKEND = Flag(
+    "--backend",
+    "NAME:PORT=SOCKET",
+    "explicit mode: lead 127.0.0.1:SOCKET to port PORT of the virtual service NAME; SOCKET 0 takes a free port; may be repeated",
+    ("WEFT_BACKEND",),
+    repeated=True,
+)
+STATUS_PORT = Flag(
+    "--status-port",
+    "PORT",
+    "where the status page is served on 127.0.0.1; 0 takes a free port",
+    ("WEFT_STATUS_PORT",),
+    "0",
+)
+DATA = Flag(
+    "--data",
+    "DIR",
+    "where the last accepted configuration is kept (default: $XDG_STATE_HOME/weft)",
+    ("WEFT_DATA",),
+)
+READY_FILE = Flag(
+    "--ready-file",
+    "FILE",
+    "a JSON file that is written once the proxy is ready",
+    ("WEFT_READY_FILE",),
+)
+CONCURRENCY = Flag(
+    "--concurrency",
+    "N",
+    "Envoy's worker threads; 0 is one per core",
+    ("WEFT_CONCURRENCY", "ENVOY_CONCURRENCY"),
+    "1",
+)
+DRAIN_TIME = Flag(
+    "--drain-time",
+    "TIME",
+    "how long requests in flight may take when the proxy stops: 5s, 500ms, 2m",
+    ("WEFT_DRAIN_TIME", "LISTENER_DRAIN_WAIT_TIME_S"),
+    "5s",
+)
+LOG_LEVEL = Flag(
+    "--log-level",
+    "LEVEL",
+    "Envoy's log level: " + ", ".join(LOG_LEVELS),
+    ("WEFT_LOG_LEVEL", "ENVOY_LOG_LEVEL"),
+    "warning",
+)
+ENVOY = Flag(
+    "--envoy",
+    "PATH",
+    "the Envoy to run (default: the one that is installed with Weft)",
+    ("WEFT_ENVOY", "ENVOY"),
+)
+RESTARTS = Flag(
+    "--restarts",
+    "N",
+    "give up after Envoy ended this often without a quiet minute between (default: never)",
+    ("WEFT_RESTARTS", "APPNET_ENVOY_RESTART_COUNT"),
+)
+
+FLAGS = (
+    PROXY,
+    XDS,
+    INSTANCE,
+    MODE,
+    INGRESS,
+    EGRESS,
+    BACKEND,
+    STATUS_PORT,
+    DATA,
+    READY_FILE,
+    CONCURRENCY,
+    DRAIN_TIME,
+    LOG_LEVEL,
+    ENVOY,
+    RESTARTS,
+)
+
+_DESCRIPTION = """\
+Run beside one workload: start Envoy for it, watch it, drain it when told to stop,
+and start it from the last accepted configuration while the control plane is away."""
+
+_EPILOG = """\
+Each option may be given as an environment variable, named in brackets; a flag wins.
+Options that may be repeated are separated by commas there.
+
+Example:
+  weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
+
+Exit status: 0 stopped as told, 1 could not start or gave up, 2 a wrong option."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadRequest(message, fix="weft sidecar --help")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # Left to find the width itself, argparse imports shutil at every start, for 5 ms.
+    try:
+        width = os.get_terminal_size(1).columns - 2
+    except OSError:
+        width = 98
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags as argparse knows them; every value is text here and is read by ``options``."""
+    made = _Parser(
+        prog="weft sidecar",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=_formatter,
+        allow_abbrev=False,
+    )
+    for flag in FLAGS:
+        notes = f" (default: {flag.default})" if flag.default else ""
+        made.add_argument(
+            flag.name,
+            metavar=flag.metavar,
+            action="append" if flag.repeated else "store",
+            help=f"{flag.help}{notes} [{', '.join(flag.variables)}]",
+        )
+    return made
+
+
+def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """Read the flags and the environment; the first wrong value is a BadRequest that names it."""
+    given = vars(parser().parse_args(list(arguments)))
+
+    def texts(flag: Flag) -> tuple[str, list[str]]:
+        """Where the value comes from, and the value in the operator's own words."""
+        stated = given[flag.name[2:].replace("-", "_")]
+        if stated is not None:
+            return flag.name, stated if flag.repeated else [stated]
+        for variable in flag.variables:
+            if text := environment.get(variable, "").strip():
+                return variable, text.split(",") if flag.repeated else [text]
+        return flag.name, [] if flag.default is None else [flag.default]
+
+    def all_of(flag: Flag, parse: Callable[[str], T]) -> tuple[T, ...]:
+        where, stated = texts(flag)
+        try:
+            return tuple(parse(text.strip()) for text in stated)
+        except BadRequest as error:
+            raise BadRequest(f"{where}: {error.message}", fix=error.fix) from error.__cause__
+
+    def one_of(flag: Flag, parse: Callable[[str], T], *, otherwise: T | None = None) -> T:
+        if found := all_of(flag, parse):
+            return found[0]
+        if otherwise is None:
+            raise BadRequest(
+                f"{flag.name} is missing",
+                fix=f"give {flag.name} {flag.metavar}, or set {flag.variables[0]}",
+            )
+        return otherwise
+
+    def maybe(flag: Flag, parse: Callable[[str], T]) -> T | None:
+        found = all_of(flag, parse)
+        return found[0] if found else None
+
+    mode = one_of(MODE, values.mode)
+    if mode is Mode.TRANSPARENT:
+        for flag in (INGRESS, EGRESS, BACKEND):
+            where, stated = texts(flag)
+            if stated:
+                raise BadRequest(
+                    f"{where} has no meaning in transparent mode",
+                    fix=f"leave {where} out, or use --mode explicit",
+                )
+    made = Options(
+        proxy=one_of(PROXY, ProxyId.parse),
+        xds=one_of(XDS, values.address),
+        instance=maybe(INSTANCE, values.instance),
+        mode=mode,
+        ingress=tuple(sorted(all_of(INGRESS, values.ingress))),
+        egress=one_of(EGRESS, values.port, otherwise=15001 if mode is Mode.TRANSPARENT else 0),
+        backends=tuple(sorted(all_of(BACKEND, values.backend))),
+        status_port=one_of(STATUS_PORT, values.port),
+        data=maybe(DATA, str) or _default_data(environment),
+        ready_file=maybe(READY_FILE, str),
+        concurrency=one_of(CONCURRENCY, values.concurrency),
+        drain_seconds=one_of(DRAIN_TIME, values.seconds),
+        log_level=one_of(LOG_LEVEL, values.log_level),
+        envoy=maybe(ENVOY, str),
+        restarts=maybe(RESTARTS, values.count),
+    )
+    _refuse_double_use(made)
+    return made
+
+
+def _default_data(environment: Mapping[str, str]) -> str:
+    if state := environment.get("XDG_STATE_HOME"):
+        return f"{state}/weft"
+    if home := environment.get("HOME"):
+        return f"{home}/.local/state/weft"
+    raise BadRequest(
+        "there is no directory to keep the last accepted configuration in",
+        fix="give --data DIR, or set WEFT_DATA, XDG_STATE_HOME or HOME",
+    )
+
+
+def _refuse_double_use(made: Options) -> None:
+    wanted = [(f"{INGRESS.name} {p.listener}", p.socket) for p in made.ingress]
+    wanted += [(f"{BACKEND.name} {p.service}:{p.listener}", p.socket) for p in made.backends]
+    wanted += [(EGRESS.name, made.egress), (STATUS_PORT.name, made.status_port)]
+    users: dict[int, str] = {}
+    for name, socket in wanted:
+        if socket and socket in users:
+            raise BadRequest(
+                f"port {socket} is asked for by {users[socket]} and by {name}",
+                fix="give each its own port, or 0 for a free one",
+            )
+        users[socket] = name
+    if len({p.listener for p in made.ingress}) < len(made.ingress):
+        raise BadRequest("--ingress names one listener port twice", fix="name each of them once")
+    if len({(p.service, p.listener) for p in made.backends}) < len(made.backends):
+        raise BadRequest("--backend names one port of a service twice", fix="name it once")

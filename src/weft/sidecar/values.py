@@ -1,0 +1,128 @@
+"""What one option can be: a parser for each kind of value, which says what it expected."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from weft.errors import BadRequest
+from weft.names import BackendPort, IngressPort, Mode
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "warning", "error", "critical", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """A control plane at a host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """A control plane at a Unix socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = Tcp | Pipe
+
+
+def address(text: str) -> Address:
+    """``HOST:PORT``, ``[V6]:PORT``, ``unix:PATH`` or App Mesh's ``unix://PATH``."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:").removeprefix("//")
+        if not path:
+            raise BadRequest(
+                "a Unix socket needs a path", fix="write it as unix:/run/weft/xds.sock"
+            )
+        return Pipe(path)
+    host, colon, number = text.rpartition(":")
+    if not colon or not host or "/" in host:
+        raise BadRequest(
+            f"{text!r} is not an address",
+            fix="write it as 127.0.0.1:7401 or unix:/run/weft/xds.sock",
+        )
+    return Tcp(host.strip("[]"), port(number, lowest=1))
+
+
+def port(text: str, *, lowest: int = 0) -> int:
+    """A port number; 0, where allowed, stands for a free one."""
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= 65535):
+        raise BadRequest(
+            f"{text!r} is not a port", fix=f"give a whole number from {lowest} to 65535"
+        )
+    return int(text)
+
+
+def ingress(text: str) -> IngressPort:
+    """``LISTENER=SOCKET:APP``."""
+    found = re.fullmatch(r"([^=:]+)=([^=:]+):([^=:]+)", text)
+    if not found:
+        raise BadRequest(f"{text!r} is not LISTENER=SOCKET:APP", fix="write it as 9080=0:8080")
+    return IngressPort(port(found[1], lowest=1), port(found[2]), port(found[3], lowest=1))
+
+
+def backend(text: str) -> BackendPort:
+    """``NAME:PORT=SOCKET``."""
+    found = re.fullmatch(r"([^=:\s]+):([^=:]+)=([^=:]+)", text)
+    if not found:
+        raise BadRequest(f"{text!r} is not NAME:PORT=SOCKET", fix="write it as db.local:3306=0")
+    return BackendPort(found[1], port(found[2], lowest=1), port(found[3]))
+
+
+def seconds(text: str) -> float:
+    """``5s``, ``500ms``, ``2m`` or, as App Mesh has it, a bare number of seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", text)
+    value = float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "": 1}[found[2]] if found else -1
+    if not 0 <= value <= 3600:
+        raise BadRequest(
+            f"{text!r} is not a time up to one hour", fix="write it as 5s, 500ms or 2m"
+        )
+    return value
+
+
+def mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise BadRequest(f"{text!r} is not a mode", fix="use explicit or transparent") from None
+
+
+def instance(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", text):
+        raise BadRequest(
+            f"{text!r} is not an instance id",
+            fix="use up to 128 letters, digits, dots, dashes and underscores",
+        )
+    return text
+
+
+def concurrency(text: str) -> int:
+    # App Mesh spelt "one per core" as -1.
+    if text == "-1":
+        return 0
+    if not (text.isascii() and text.isdigit() and int(text) <= 1024):
+        raise BadRequest(
+            f"{text!r} is not a number of threads", fix="give 1, or 0 for one per core"
+        )
+    return int(text)
+
+
+def log_level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise BadRequest(f"{text!r} is not a log level", fix="use one of " + ", ".join(LOG_LEVELS))
+    return text.lower()
+
+
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(f"{text!r} is not a count", fix="give a whole number, or leave it out")
+    return int(text)

@@ -1,0 +1,163 @@
+"""Clusters, in Envoy's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.core.v3 import health_check_pb2, protocol_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
+from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.v3 import http_pb2
+from google.protobuf import wrappers_pb2
+
+from weft.ir import cluster as ir
+from weft.translate.basics import address, duration, metadata, over_ads, packed
+from weft.translate.memo import memoised
+from weft.translate.snapshot import Encoded
+
+UNLIMITED = 2**31 - 1
+"""App Mesh's figure for a circuit breaker that never opens."""
+
+_BREAKERS = circuit_breaker_pb2.CircuitBreakers(
+    thresholds=[
+        circuit_breaker_pb2.CircuitBreakers.Thresholds(
+            max_connections=wrappers_pb2.UInt32Value(value=UNLIMITED),
+            max_pending_requests=wrappers_pb2.UInt32Value(value=UNLIMITED),
+            max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED),
+            max_retries=wrappers_pb2.UInt32Value(value=UNLIMITED),
+        )
+    ]
+)
+
+_FAMILIES = {
+    ir.IpPreference.UNSET: cluster_pb2.Cluster.AUTO,
+    ir.IpPreference.IPV6_PREFERRED: cluster_pb2.Cluster.AUTO,
+    ir.IpPreference.IPV4_PREFERRED: cluster_pb2.Cluster.V4_PREFERRED,
+    ir.IpPreference.IPV6_ONLY: cluster_pb2.Cluster.V6_ONLY,
+    ir.IpPreference.IPV4_ONLY: cluster_pb2.Cluster.V4_ONLY,
+    ir.IpPreference.EITHER: cluster_pb2.Cluster.ALL,
+}
+
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@memoised
+def encoded(value: ir.Cluster) -> Encoded:
+    return Encoded.of(value.name, cluster(value))
+
+
+def cluster(value: ir.Cluster) -> Any:
+    message = cluster_pb2.Cluster(
+        name=value.name,
+        connect_timeout=duration(value.connect_timeout),
+        circuit_breakers=_BREAKERS,
+        metadata=metadata(node=value.node) if value.node else None,
+    )
+    _discover(message, value)
+    if value.protocol is None or value.protocol.multiplexes:
+        options = _http2() if value.protocol else _as_the_client()
+        if isinstance(value.discovery, ir.NamedByRequest):
+            # Nothing here speaks TLS itself, but Envoy insists on both for such clusters.
+            options.upstream_http_protocol_options.auto_sni = True
+            options.upstream_http_protocol_options.auto_san_validation = True
+        message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    if value.health_check is not None:
+        message.health_checks.append(health_check(value.health_check))
+        # An endpoint that was taken away must go at once, healthy or not: traffic
+        # to it would fail until its checks do.
+        message.ignore_health_on_host_removal = True
+    return message
+
+
+def _discover(message: Any, value: ir.Cluster) -> None:
+    match value.discovery:
+        case ir.Assigned():
+            message.type = cluster_pb2.Cluster.EDS
+            message.eds_cluster_config.eds_config.CopyFrom(over_ads())
+            message.ignore_health_on_host_removal = True
+        case ir.Dns(target, preference, every_address):
+            message.type = (
+                cluster_pb2.Cluster.STRICT_DNS if every_address else cluster_pb2.Cluster.LOGICAL_DNS
+            )
+            message.dns_lookup_family = _FAMILIES[preference]
+            message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
+            message.ignore_health_on_host_removal = True
+        case ir.Static(endpoints):
+            message.type = cluster_pb2.Cluster.STATIC
+            message.load_assignment.CopyFrom(load_assignment(value.name, endpoints))
+        case ir.OriginalDestination():
+            message.type = cluster_pb2.Cluster.ORIGINAL_DST
+            message.lb_policy = cluster_pb2.Cluster.CLUSTER_PROVIDED
+        case ir.NamedByRequest(preference):
+            message.lb_policy = cluster_pb2.Cluster.CLUSTER_PROVIDED
+            message.cluster_type.name = "envoy.clusters.dynamic_forward_proxy"
+            message.cluster_type.typed_config.CopyFrom(
+                packed(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache(preference)))
+            )
+
+
+def dns_cache(preference: ir.IpPreference) -> Any:
+    """The names that requests were sent to; the filter and the clusters must agree on it word for word."""
+    return dns_cache_pb2.DnsCacheConfig(
+        name=f"weft-{preference}", dns_lookup_family=_FAMILIES[preference]
+    )
+
+
+def load_assignment(name: str, endpoints: tuple[ir.SocketAddress, ...]) -> Any:
+    """The endpoints of a cluster, in one locality."""
+    message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    if endpoints:
+        message.endpoints.append(
+            endpoint_components_pb2.LocalityLbEndpoints(
+                lb_endpoints=[
+                    endpoint_components_pb2.LbEndpoint(
+                        endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
+                    )
+                    for endpoint in endpoints
+                ]
+            )
+        )
+    return message
+
+
+def _http2() -> Any:
+    """HTTP/2 without asking first: between proxies there is no TLS that could negotiate it."""
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    options.explicit_http_config.http2_protocol_options.CopyFrom(
+        protocol_pb2.Http2ProtocolOptions()
+    )
+    return options
+
+
+def _as_the_client() -> Any:
+    """What passes through unread by the mesh keeps the version of HTTP it came with."""
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+    options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
+    return options
+
+
+def health_check(value: ir.HealthCheck) -> Any:
+    message = health_check_pb2.HealthCheck(
+        interval=duration(value.interval),
+        # App Mesh's interval holds always; Envoy's own is a minute while nothing is sent.
+        no_traffic_interval=duration(value.interval),
+        timeout=duration(value.timeout),
+        healthy_threshold=wrappers_pb2.UInt32Value(value=value.healthy_threshold),
+        unhealthy_threshold=wrappers_pb2.UInt32Value(value=value.unhealthy_threshold),
+    )
+    match value.probe:
+        case ir.HttpCheck(path, http2, host):
+            message.http_health_check.path = path
+            message.http_health_check.host = host
+            if http2:
+                message.http_health_check.codec_client_type = http_pb2.CodecClientType.HTTP2
+        case ir.GrpcCheck(authority):
+            message.grpc_health_check.authority = authority
+            message.grpc_health_check.SetInParent()
+        case ir.TcpCheck():
+            message.tcp_health_check.SetInParent()
+    return message

@@ -1,0 +1,239 @@
+"""
+Hypothesis: any mesh that admission lets through, as ``builders`` says meshes.
+
+Names and ports come from small pools, so that meshes are full of references,
+shared ports and clashes, which is where resolution has to decide something.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+
+Said = dict[str, Any]
+
+NODES = ("web", "a", "b", "c", "d")
+ROUTERS = ("r", "s", "t")
+SERVICES = ("a.local", "A.local", "b.local", "c.local:80", "*", "*.local", "é.local")
+PORTS = (80, 443, 5000, 9080, 15001)
+PROTOCOLS = ("http", "http2", "grpc", "tcp")
+
+mesh_specs = st.fixed_dictionaries(
+    {},
+    optional={
+        "egressFilter": st.sampled_from([{"type": "ALLOW_ALL"}, {"type": "DROP_ALL"}]),
+        "serviceDiscovery": st.sampled_from([{}, {"ipPreference": "IPv6_PREFERRED"}]),
+    },
+)
+durations = st.fixed_dictionaries(
+    {
+        "unit": st.sampled_from(["s", "ms"]),
+        "value": st.one_of(st.integers(0, 60), st.just(2**63 - 1)),
+    }
+)
+preferences = st.sampled_from(["IPv6_PREFERRED", "IPv4_PREFERRED", "IPv4_ONLY", "IPv6_ONLY"])
+health_checks = st.fixed_dictionaries(
+    {
+        "protocol": st.sampled_from(PROTOCOLS),
+        "healthyThreshold": st.integers(2, 10),
+        "unhealthyThreshold": st.integers(2, 10),
+        "intervalMillis": st.integers(5000, 300000),
+        "timeoutMillis": st.integers(2000, 60000),
+    },
+    optional={"path": st.sampled_from(["/ping", "", "\n"])},
+)
+logging = st.sampled_from(
+    [
+        {},
+        {"accessLog": {"file": {"path": "/dev/stdout"}}},
+        {"accessLog": {"file": {"path": "/l", "format": {"json": [{"key": "k", "value": "v"}]}}}},
+        {"accessLog": {"file": {"path": "/l", "format": {"text": "%PROTOCOL%\n"}}}},
+    ]
+)
+discoveries = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "dns": st.fixed_dictionaries(
+                {"hostname": st.sampled_from(["a.test", "b.test"])},
+                optional={
+                    "ipPreference": preferences,
+                    "responseType": st.sampled_from(["LOADBALANCER", "ENDPOINTS"]),
+                },
+            )
+        }
+    ),
+    st.just({"awsCloudMap": {"namespaceName": "ns", "serviceName": "sv"}}),
+)
+
+
+@st.composite
+def listeners(draw: st.DrawFn) -> list[Said]:
+    found = []
+    for port in draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3)):
+        protocol = draw(st.sampled_from(PROTOCOLS))
+        given: Said = {"portMapping": {"port": port, "protocol": protocol}}
+        if draw(st.booleans()):
+            given["healthCheck"] = draw(health_checks)
+        if draw(st.booleans()):
+            members = ["idle"] if protocol == "tcp" else ["idle", "perRequest"]
+            given["timeout"] = {protocol: {m: draw(durations) for m in members}}
+        found.append(given)
+    return found
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> Said:
+    spec: Said = {"serviceDiscovery": draw(discoveries), "logging": draw(logging)}
+    spec["listeners"] = draw(listeners())
+    spec["calls"] = draw(st.lists(st.sampled_from([*SERVICES, "missing.local"]), max_size=5))
+    return spec
+
+
+text_matches = st.sampled_from(
+    [
+        {"exact": "a"},
+        {"prefix": "a"},
+        {"suffix": "a"},
+        {"regex": "a.*"},
+        {"range": {"start": -5, "end": 5}},
+    ]
+)
+header_matches = st.fixed_dictionaries(
+    {"name": st.sampled_from(["x-a", "color_header"])},
+    optional={"match": text_matches, "invert": st.booleans()},
+)
+paths: st.SearchStrategy[Said] = st.sampled_from(
+    [
+        {},
+        {"prefix": "/"},
+        {"prefix": "/a"},
+        {"prefix": "/a/b"},
+        {"path": {"exact": "/a"}},
+        {"path": {"regex": "/a.*"}},
+    ]
+)
+GRPC_METHODS: list[Said] = [{}, {"serviceName": "s"}, {"serviceName": "s", "methodName": "m"}]
+http_retries = st.fixed_dictionaries(
+    {
+        "maxRetries": st.sampled_from([0, 3, 2**40]),
+        "perRetryTimeout": durations,
+        "httpRetryEvents": st.lists(
+            st.sampled_from(["server-error", "gateway-error", "client-error", "stream-error"]),
+            min_size=1,
+            max_size=4,
+        ),
+    },
+    optional={"tcpRetryEvents": st.just(["connection-error"])},
+)
+route_timeouts = st.fixed_dictionaries({}, optional={"perRequest": durations, "idle": durations})
+
+
+@st.composite
+def routes(draw: st.DrawFn, protocol: str, port: int | None, targets: list[Said]) -> Said:
+    weights = draw(st.lists(st.integers(0, 10), min_size=len(targets), max_size=len(targets)))
+    if not sum(weights):
+        weights[0] = 1
+    weighted = [{**target, "weight": w} for target, w in zip(targets, weights, strict=True)]
+    given: Said = {"action": {"weightedTargets": weighted}}
+    at: Said = {} if port is None else {"port": port}
+    match protocol:
+        case "tcp":
+            given["match"] = at
+            given["timeout"] = {"idle": draw(durations)}
+        case "grpc":
+            at.update(draw(st.sampled_from(GRPC_METHODS)))
+            if found := draw(st.lists(header_matches, max_size=2)):
+                at["metadata"] = found
+            given |= {"match": at, "timeout": draw(route_timeouts)}
+        case _:
+            at.update(draw(paths))
+            if not at:
+                at["prefix"] = "/"
+            if found := draw(st.lists(header_matches, max_size=2)):
+                at["headers"] = found
+            if draw(st.booleans()):
+                at["queryParameters"] = [{"name": "q"}, {"name": "p", "match": {"exact": "1"}}]
+            given |= {"match": at, "timeout": draw(route_timeouts)}
+    if protocol != "tcp" and draw(st.booleans()):
+        given["retryPolicy"] = draw(http_retries)
+    spec: Said = {f"{protocol}Route": given}
+    if draw(st.booleans()):
+        spec["priority"] = draw(st.integers(0, 3))
+    return spec
+
+
+@st.composite
+def routers(draw: st.DrawFn, said_nodes: dict[str, Said]) -> Said:
+    """A router whose routes fit its listeners and their targets."""
+    ports = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=2))
+    found: list[tuple[int | None, str]] = [
+        (port, draw(st.sampled_from(PROTOCOLS))) for port in ports
+    ]
+    router: Said = {"listen": [f"{port}/{protocol}" for port, protocol in found], "routes": {}}
+    for name in draw(st.lists(st.sampled_from("uvwxyz"), unique=True, max_size=4)):
+        port, protocol = draw(st.sampled_from(found or [(None, "http"), (None, "tcp")]))
+        if len(found) == 1 and draw(st.booleans()):
+            port = None
+        fitting = [
+            {"virtualNode": node, "port": each["portMapping"]["port"]}
+            for node, spec in said_nodes.items()
+            for each in spec["listeners"]
+            if each["portMapping"]["protocol"] == protocol
+        ]
+        if fitting:
+            chosen = draw(st.lists(st.sampled_from(fitting), min_size=1, max_size=3))
+            router["routes"][name] = draw(routes(protocol, port, chosen))
+    return router
+
+
+@st.composite
+def meshes(draw: st.DrawFn) -> Said:
+    """A whole mesh; it always has the virtual node ``web``."""
+    names = ["web", *draw(st.lists(st.sampled_from(NODES[1:]), unique=True))]
+    said: Said = {
+        "mesh": draw(mesh_specs),
+        "nodes": {name: draw(nodes()) for name in names},
+    }
+    said["routers"] = {
+        name: draw(routers(said["nodes"]))
+        for name in draw(st.lists(st.sampled_from(ROUTERS), unique=True))
+    }
+    providers = [None, *(f"node {n}" for n in names), *(f"router {r}" for r in said["routers"])]
+    said["services"] = {
+        name: draw(st.sampled_from(providers))
+        for name in draw(st.lists(st.sampled_from(SERVICES), unique=True))
+    }
+    said["instances"] = {
+        name: {
+            f"{name}-{i}": {
+                each["portMapping"]["port"]: f"127.0.0.1:{20000 + i}"
+                for each in said["nodes"][name]["listeners"]
+                if draw(st.booleans())
+            }
+            for i in range(draw(st.integers(0, 2)))
+        }
+        for name in draw(st.lists(st.sampled_from(names), unique=True))
+    }
+    said["forgotten"] = [name for name, replicas in said["instances"].items() if not replicas]
+    return said
+
+
+ports_drawn = st.sampled_from(PORTS)
+sockets = st.one_of(st.integers(20000, 20005), st.sampled_from([0, -1, 70000]))
+ports = st.builds(
+    Ports,
+    ingress=st.lists(st.builds(IngressPort, ports_drawn, sockets, sockets), max_size=3).map(tuple),
+    egress=sockets,
+    backends=st.lists(
+        st.builds(BackendPort, st.sampled_from(SERVICES), ports_drawn, sockets), max_size=4
+    ).map(tuple),
+)
+views = st.builds(
+    View,
+    st.just(ProxyId.parse("mesh/shop/virtualNode/web")),
+    st.sampled_from(Mode),
+    ports,
+)

@@ -1,0 +1,68 @@
+"""The promises about propagation, held at small numbers here and at large ones by ``make soak``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import propagation
+from bench.figures import Results, goals, tables
+from bench.propagation import Plan
+
+SMALL = Plan(
+    services=(50, 500),
+    proxies=(10,),
+    repeats=7,
+    names=frozenset({"route-one", "route-all", "endpoint-one", "no-op", "storm"}),
+)
+
+
+def test_a_change_costs_the_same_in_a_larger_mesh_and_wakes_nobody_else() -> None:
+    results = Results()
+    propagation.run(SMALL, results)
+
+    found = goals(results)
+    assert {"G2", "G3"} <= {goal.name for goal in found if goal.reached}
+    assert [str(goal) for goal in found if goal.missed] == [], "\n".join(tables(results))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_goals_are_reached_at_the_sizes_we_promise(tmp_path: Path) -> None:
+    assert propagation.main(["--json", str(tmp_path / "propagation.json")]) == 0
+
+    samples = json.loads((tmp_path / "propagation.json").read_text())["samples"]
+    assert {50, 500, 5000} == {sample["services"] for sample in samples}
+    assert {10, 100, 1000, 5000} <= {sample["proxies"] for sample in samples}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "route-one,weather"], "weather: not one of"),
+        (["--services", "5"], "5 is too few"),
+        (["--proxies", "many"], "'many' is not a number"),
+        (["--repeats", "0"], "'0' is not a number above 0"),
+    ],
+)
+def test_a_wrong_argument_is_a_sentence(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        propagation.main(arguments)
+
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_control_plane_that_does_not_start_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEFT_ACCOUNT", "not an account")
+
+    assert propagation.main(["--quick", "--only", "no-op"]) == 1
+    error = capsys.readouterr().err
+    assert "weft serve did not start" in error
+    assert "not an AWS account" in error

@@ -1,0 +1,262 @@
+"""
+Cost follows the change, and the result is as if computed from scratch.
+
+Random edits of a small mesh go through the pipeline one by one; after each, what
+every view was told last must equal what a new resolution of the whole state says.
+"""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weft.clock import ManualClock
+from weft.errors import WeftError
+from weft.model.instance import Instance
+from weft.names import (
+    DEFAULT_ACCOUNT,
+    BackendPort,
+    IngressPort,
+    Key,
+    Kind,
+    Mode,
+    Ports,
+    ProxyId,
+    View,
+)
+from weft.pipeline import Pipeline, snapshot_for
+from weft.store.admission import admit
+from weft.store.change import Delete, Deregister, Put, Register, Step
+from weft.store.state import MeshState
+from weft.store.store import Event, Watcher
+from weft.translate.snapshot import Snapshot
+
+MESH = Key.of_mesh("m")
+NODES = [Key("m", Kind.VIRTUAL_NODE, f"n{i}") for i in range(4)]
+SERVICES = [Key("m", Kind.VIRTUAL_SERVICE, f"s{i}.local") for i in range(3)]
+ROUTERS = [Key("m", Kind.VIRTUAL_ROUTER, f"r{i}") for i in range(2)]
+ROUTES = [Key("m", Kind.ROUTE, f"x{i}", router.name) for router in ROUTERS for i in range(2)]
+PROTOCOLS = st.sampled_from(["http", "http2", "grpc", "tcp"])
+
+EXPLICIT = Ports((IngressPort(80, 10080, 10081),), 15999, (BackendPort("s0.local", 80, 12000),))
+VIEWS = [
+    View(ProxyId("m", Kind.VIRTUAL_NODE, node.name), mode, ports)
+    for node in NODES
+    for mode, ports in ((Mode.TRANSPARENT, Ports()), (Mode.EXPLICIT, EXPLICIT))
+]
+
+
+class FakeStore:
+    """As much of a store as the pipeline sees."""
+
+    def __init__(self, state: MeshState) -> None:
+        self.state = state
+
+    def watch(self) -> Watcher:
+        return Watcher()
+
+
+class Told:
+    """What every view was told last, and how often something was said."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[View, Snapshot] = {}
+        self.published: Counter[View] = Counter()
+        self.processed_revision = 0
+
+    def publish(self, view: View, snapshot: Snapshot, revision: int) -> None:
+        self.snapshots[view] = snapshot
+        self.published[view] += 1
+
+    def failed(self, view: View, reason: str, revision: int) -> None:
+        raise AssertionError(f"{view.proxy}: {reason}")
+
+    def gone(self, view: View, reason: str, revision: int) -> None:
+        self.snapshots.pop(view, None)
+
+    def processed(self, revision: int) -> None:
+        self.processed_revision = revision
+
+
+@st.composite
+def virtual_nodes(draw: st.DrawFn) -> dict[str, Any]:
+    ports = draw(st.lists(st.sampled_from([80, 81]), unique=True, max_size=2))
+    listeners = [{"portMapping": {"port": port, "protocol": draw(PROTOCOLS)}} for port in ports]
+    backends = draw(st.lists(st.sampled_from(SERVICES), unique=True, max_size=3))
+    spec: dict[str, Any] = {
+        "backends": [{"virtualService": {"virtualServiceName": key.name}} for key in backends]
+    }
+    if listeners:
+        spec["listeners"] = listeners
+        spec["serviceDiscovery"] = {"dns": {"hostname": draw(st.sampled_from(["a.io", "b.io"]))}}
+    return spec
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["httpRoute", "http2Route", "grpcRoute", "tcpRoute"]))
+    targets = draw(st.lists(st.sampled_from(NODES), min_size=1, max_size=3))
+    action = {
+        "weightedTargets": [
+            {"virtualNode": key.name, "weight": draw(st.integers(1, 30)), "port": 80}
+            for key in targets
+        ]
+    }
+    match: dict[str, Any] = {"port": 80}
+    if kind in ("httpRoute", "http2Route"):
+        match["prefix"] = draw(st.sampled_from(["/", "/a", "/a/b"]))
+    return {kind: {"action": action, "match": match}, "priority": draw(st.integers(0, 3))}
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> Step:
+    match draw(st.integers(0, 7)):
+        case 0:
+            filter = draw(st.sampled_from(["ALLOW_ALL", "DROP_ALL"]))
+            return Put(MESH, {"egressFilter": {"type": filter}})
+        case 1 | 2:
+            return Put(draw(st.sampled_from(NODES)), draw(virtual_nodes()))
+        case 3:
+            provider = draw(
+                st.sampled_from(
+                    [
+                        *({"virtualNode": {"virtualNodeName": k.name}} for k in NODES),
+                        *({"virtualRouter": {"virtualRouterName": k.name}} for k in ROUTERS),
+                    ]
+                )
+            )
+            return Put(draw(st.sampled_from(SERVICES)), {"provider": provider})
+        case 4:
+            listener = {"portMapping": {"port": 80, "protocol": draw(PROTOCOLS)}}
+            return Put(draw(st.sampled_from(ROUTERS)), {"listeners": [listener]})
+        case 5:
+            return Put(draw(st.sampled_from(ROUTES)), draw(routes()))
+        case 6:
+            node, id = draw(st.sampled_from(NODES)), draw(st.sampled_from(["i", "j"]))
+            if draw(st.booleans()):
+                return Deregister(node, id)
+            address = f"127.0.0.1:{draw(st.integers(2000, 2002))}"
+            return Register(Instance(node, id, ((80, address),)))
+        case _:
+            return Delete(draw(st.sampled_from([*NODES, *SERVICES, *ROUTERS, *ROUTES])))
+
+
+HTTP_NODE: dict[str, Any] = {
+    "listeners": [{"portMapping": {"port": 80, "protocol": "http"}}],
+    "serviceDiscovery": {"dns": {"hostname": "a.io"}},
+    "backends": [{"virtualService": {"virtualServiceName": "s0.local"}}],
+}
+ROUTER = {"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]}
+ROUTE = {
+    "httpRoute": {
+        "action": {"weightedTargets": [{"virtualNode": "n1", "weight": 1}]},
+        "match": {"prefix": "/"},
+    }
+}
+BASE: list[Step] = [
+    Put(MESH, {}),
+    *(Put(node, HTTP_NODE) for node in NODES),
+    Put(ROUTERS[0], ROUTER),
+    Put(ROUTES[0], ROUTE),
+    Put(SERVICES[0], {"provider": {"virtualRouter": {"virtualRouterName": "r0"}}}),
+    Put(SERVICES[1], {"provider": {"virtualNode": {"virtualNodeName": "n2"}}}),
+]
+
+
+def versions(snapshot: Snapshot) -> dict[tuple[str, str], str]:
+    return {
+        (kind.short, name): resource.version
+        for kind, resources in snapshot.resources.items()
+        for name, resource in resources.items()
+    }
+
+
+def started(*steps: Step) -> tuple[Pipeline, Told, MeshState]:
+    admitted = admit(MeshState(), steps, ManualClock(), DEFAULT_ACCOUNT)
+    state = admitted.draft.freeze(1)
+    pipeline, told = Pipeline(FakeStore(state)), Told()  # type: ignore[arg-type]
+    pipeline.publish_to(told)
+    for view in VIEWS:
+        pipeline.attach(view)
+    return pipeline, told, state
+
+
+async def follow(pipeline: Pipeline, state: MeshState, steps: list[Step]) -> MeshState:
+    admitted = admit(state, steps, ManualClock(), DEFAULT_ACCOUNT)
+    state = admitted.draft.freeze(state.revision + 1)
+    await pipeline.follow([Event(state, admitted.outcomes)])
+    return state
+
+
+@given(st.lists(edits(), min_size=1, max_size=15))
+@settings(max_examples=150, deadline=None)
+async def test_the_incremental_result_is_the_one_from_scratch(steps: list[Step]) -> None:
+    pipeline, told, state = started(*BASE)
+    for step in steps:
+        try:
+            state = await follow(pipeline, state, [step])
+        except WeftError:
+            continue  # Refused: nothing happened.
+        assert told.processed_revision == state.revision
+        for view in VIEWS:
+            if state.resource(view.proxy.key) is not None:
+                scratch = versions(snapshot_for(state, view))
+                assert versions(told.snapshots[view]) == scratch, f"{view} after {step}"
+
+
+async def test_a_change_publishes_only_to_views_that_read_what_it_touched() -> None:
+    pipeline, told, state = started(*BASE)
+    told.published.clear()
+    spare = Key("m", Kind.VIRTUAL_NODE, "spare")
+
+    state = await follow(pipeline, state, [Put(spare, HTTP_NODE)])
+    assert not told.published
+
+    state = await follow(
+        pipeline, state, [Register(Instance(NODES[2], "i", ((80, "127.0.0.1:1"),)))]
+    )
+    assert not told.published, "nobody calls n2: s1.local is no one's backend"
+
+    weights = {
+        **ROUTE["httpRoute"],
+        "action": {"weightedTargets": [{"virtualNode": "n1", "weight": 9}]},
+    }
+    await follow(pipeline, state, [Put(ROUTES[0], {"httpRoute": weights})])
+    assert set(told.published) == set(VIEWS), "all of them call s0.local"
+
+
+async def test_a_view_shares_with_others_what_is_the_same_for_both() -> None:
+    _, told, _ = started(*BASE)
+    ours, theirs = (
+        {
+            (kind, name): resource
+            for kind, resources in told.snapshots[view].resources.items()
+            for name, resource in resources.items()
+        }
+        for view in (VIEWS[0], VIEWS[2])
+    )
+    shared = ours.keys() & theirs.keys()
+
+    assert shared
+    assert [
+        each for each in shared if ours[each] == theirs[each] and ours[each] is not theirs[each]
+    ] == []
+
+
+async def test_a_deleted_resource_ends_its_view_and_its_return_is_served_again() -> None:
+    pipeline, told, state = started(*BASE)
+    lonely = next(v for v in VIEWS if v.proxy.name == "n3")
+
+    state = await follow(pipeline, state, [Delete(NODES[3])])
+    assert lonely not in told.snapshots
+    await follow(pipeline, state, [Put(NODES[3], HTTP_NODE)])
+    assert lonely in told.snapshots
+
+
+async def test_what_nobody_views_any_more_is_forgotten() -> None:
+    pipeline, _, _ = started(*BASE)
+    for view in VIEWS:
+        pipeline.detach(view)
+
+    assert len(pipeline._parts) == 0

@@ -1,0 +1,318 @@
+"""Files as people write them: what is understood, and where every mistake is placed."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from weft.errors import Invalid
+from weft.manifests import specs
+from weft.manifests.files import Loaded, load
+from weft.manifests.workload import AppPort, Ingress
+from weft.names import Kind
+
+ROOT = Path(__file__).parents[3]
+
+
+def loaded(tmp_path: Path, text: str, name: str = "weft.yaml", **environment: str) -> Loaded:
+    file = tmp_path / name
+    file.write_text(text)
+    return load([str(file)], environment)
+
+
+def problems(tmp_path: Path, text: str, name: str = "weft.yaml", **environment: str) -> list[str]:
+    with pytest.raises(Invalid) as caught:
+        loaded(tmp_path, text, name, **environment)
+    return [str(each).replace(f"{tmp_path}/", "") for each in caught.value.problems]
+
+
+NODE = """
+mesh: shop
+resources:
+  - kind: virtualNode
+    virtualNodeName: web-vn
+    spec:
+      listeners: [{portMapping: {port: 9080, protocol: http}}]
+      serviceDiscovery: {dns: {hostname: web.local}}
+      backends: [{virtualService: {virtualServiceName: db.local}}]
+"""
+
+
+def test_color_app_is_read_as_the_article_has_it() -> None:
+    found = load([str(ROOT / "examples/colorapp/weft.yaml")], {"SERVICES_DOMAIN": "demo.local"})
+
+    specs.check(found.definitions)
+    assert found.mesh == "my-first-appmesh"
+    assert found.workloads[0].name == "colorgateway"
+    assert found.workloads[0].ingress == (Ingress(9080, 7480),)
+    assert "mesh/my-first-appmesh/virtualService/tcpecho.demo.local" in [
+        str(each.key) for each in found.definitions
+    ]
+
+
+def test_definitions_come_in_the_order_in_which_they_can_be_created(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """
+        mesh: shop
+        resources:
+          - {virtualServiceName: a.local, spec: {}}
+          - {routeName: r, virtualRouterName: vr, spec: {}}
+          - {virtualRouterName: vr, spec: {}}
+          - {virtualNodeName: n, spec: {}}
+          - {kind: mesh}
+        """,
+    )
+    assert [each.kind for each in found.definitions] == [
+        Kind.MESH,
+        Kind.VIRTUAL_NODE,
+        Kind.VIRTUAL_ROUTER,
+        Kind.ROUTE,
+        Kind.VIRTUAL_SERVICE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        ('"virtualNodeName": "x"', Kind.VIRTUAL_NODE),
+        ('"virtualServiceName": "x"', Kind.VIRTUAL_SERVICE),
+        ('"virtualRouterName": "x"', Kind.VIRTUAL_ROUTER),
+        ('"virtualRouterName": "x", "routeName": "y"', Kind.ROUTE),
+        ('"virtualGatewayName": "x"', Kind.VIRTUAL_GATEWAY),
+        ('"virtualGatewayName": "x", "gatewayRouteName": "y"', Kind.GATEWAY_ROUTE),
+        ('"clientToken": "t", "tags": [{"key": "a", "value": "b"}]', Kind.MESH),
+    ],
+)
+def test_the_kind_of_cli_input_is_recognised_from_its_members(
+    tmp_path: Path, member: str, kind: Kind
+) -> None:
+    text = f'{{\t"meshName": "shop", "meshOwner": "123456789012", {member}, "spec": {{}}}}'
+    [definition] = loaded(tmp_path, text, "input.json").definitions
+    assert (definition.kind, definition.key.mesh) == (kind, "shop")
+
+
+def test_a_mesh_given_outside_fills_in_what_the_files_leave_open(tmp_path: Path) -> None:
+    file = tmp_path / "route.json"
+    file.write_text('{"routeName": "r", "virtualRouterName": "vr", "spec": {}}')
+
+    [route] = load([str(file)], {}, mesh="shop").definitions
+    assert str(route.key) == "mesh/shop/virtualRouter/vr/route/r"
+
+
+def test_a_missing_mesh_name_is_a_problem_with_its_place(tmp_path: Path) -> None:
+    text = '\n\n{"virtualNodeName": "n", "spec": {}}'
+    assert problems(tmp_path, text, "n.json") == [
+        "n.json:3: virtualNode needs meshName; give it here or once for all as mesh: NAME"
+    ]
+
+
+def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(NODE + "    clientTokn: x\n")
+    (tmp_path / "b.json").write_text('{"virtualNodeName": 3, "meshName": "shop", "spec": {}}')
+    (tmp_path / "c.yaml").write_text("workload: {}\n")
+    (tmp_path / "d.json").write_text('{"meshName": "shop",\n  oops}')
+    (tmp_path / "ignored.txt").write_text("not read")
+
+    with pytest.raises(Invalid) as caught:
+        load([str(tmp_path)], {})
+    said = [str(each).replace(f"{tmp_path}/", "") for each in caught.value.problems]
+    assert said == [
+        "a.yaml:10: virtualNode has no member 'clientTokn'; did you mean 'clientToken'?",
+        "b.json:1: virtualNodeName must be a name, not 3",
+        "c.yaml:1: workload: unknown key 'workload'; did you mean 'workloads'?",
+        "d.json:2: not JSON: Expecting property name enclosed in double quotes (column 3)",
+    ]
+
+
+def test_a_problem_in_a_spec_is_placed_at_the_line_of_the_member(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """mesh: shop
+resources:
+  - kind: virtualNode
+    virtualNodeName: web-vn
+    spec:
+      listeners:
+        - portMapping:
+            port: 99999
+            protocol: htp
+      serviceDiscovery: {dns: {hostname: web.local}}
+""",
+    )
+    with pytest.raises(Invalid) as caught:
+        specs.check(found.definitions)
+    at = [each.path.rsplit("/", 1)[-1] for each in caught.value.problems]
+    assert at == ["weft.yaml:8", "weft.yaml:9"]
+    assert "mesh/shop/virtualNode/web-vn: spec.listeners[0]" in str(caught.value)
+
+
+def test_variables_come_from_the_environment_with_their_types(tmp_path: Path) -> None:
+    text = """
+mesh: ${NAME}
+workloads:
+  web:
+    virtualNode: web-${STAGE:-dev}-vn
+    command: "${python} -m 'my app' --port=${port.9080} $${HOME}"
+    ingress: ${GATE:-7480}
+    replicas: 1
+    env: {A: "${NAME:-x}", B: 1.0, C: true, D: null, E: ""}
+"""
+    [web] = loaded(tmp_path, text, NAME="shop", GATE="8080").workloads
+
+    assert str(web.node) == "mesh/shop/virtualNode/web-dev-vn"
+    assert web.ingress == (Ingress(None, 8080),)
+    assert [str(word) for word in web.command] == [
+        "${python}",
+        "-m",
+        "my app",
+        "--port=${port.9080}",
+        "${HOME}",
+    ]
+    assert {name: value and str(value) for name, value in web.env} == {
+        "A": "shop",
+        "B": "1.0",
+        "C": "true",
+        "D": None,
+        "E": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('"${NAME}"', "environment variable NAME is not set; set it or write ${NAME:-default}"),
+        ('"${port.9080}"', "${port.9080} has a meaning only in a workload's command and env"),
+        ('"${a b}"', "${a b} means nothing; known are"),
+        ('"${NAME"', "'${NAME' is never closed"),
+        ('"${backend.}"', "${backend.} does not name a virtual service"),
+    ],
+)
+def test_a_placeholder_that_means_nothing_is_a_problem(
+    tmp_path: Path, value: str, said: str
+) -> None:
+    [found] = problems(tmp_path, f"resources: []\nmesh: {value}\n")[:1]
+    assert found.startswith("weft.yaml:2: mesh: " + said)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{}", "web: a workload needs a command"),
+        ("{command: []}", "command must be a text or a list of texts"),
+        ("{command: 'a \"b'}", "cannot be split into words"),
+        ("{command: a, comand: b}", "unknown key 'comand'; did you mean 'command'?"),
+        ("{command: a, sidecar: true}", "a sidecar needs a virtualNode"),
+        ("{command: a, virtualNode: web-vn, replicas: 0}", "a whole number from 1 to 100, not 0"),
+        ("{command: a, virtualNode: web-vn, replicas: 2, ingress: 1}", "one replica only"),
+        ("{command: a, virtualNode: web-vn, sidecar: false, ingress: 1}", "there is none"),
+        ("{command: a, virtualNode: web-vn, ingress: {80: 1}}", "there is no listener 80"),
+        ("{command: a, virtualNode: web-vn, ports: [9080, 9080]}", "a listener is given twice"),
+        ("{command: 'a ${port.80}', virtualNode: web-vn}", "no listener 80; known are 9080"),
+        ("{command: 'a ${port.80}'}", "neither a virtualNode nor ports: [80]"),
+        (
+            "{command: 'a ${backend.bd.local}', virtualNode: web-vn}",
+            "bd.local is no backend of virtual node web-vn; did you mean 'db.local'?",
+        ),
+        (
+            "{command: 'a ${backend.db.local}', virtualNode: web-vn, sidecar: false}",
+            "without a sidecar it reaches no backend",
+        ),
+        ("{command: a, env: {A: [1]}}", "a variable is a text"),
+        ("[a]", "a workload is a mapping"),
+    ],
+)
+def test_a_workload_that_cannot_be_run_is_a_problem_with_its_place(
+    tmp_path: Path, body: str, said: str
+) -> None:
+    found = problems(tmp_path, f"{NODE}workloads:\n  web: {body}\n")
+    assert all(each.startswith("weft.yaml:11: ") for each in found)
+    assert any(said in each for each in found), found
+
+
+def test_app_ports_are_free_unless_a_number_fixes_them(tmp_path: Path) -> None:
+    text = (
+        f"{NODE}workloads:\n  web: {{command: a, virtualNode: web-vn, ports: {{9080: 8080, 81: }}}}"
+    )
+    [web] = loaded(tmp_path, text).workloads
+    assert web.ports == (AppPort(81), AppPort(9080, 8080))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mesh: [a\n", "weft.yaml:2: not YAML: while parsing a flow sequence"),
+        ("mesh: a\nmesh: b\n", "weft.yaml:2: mesh: is given twice"),
+        ("resources:\n\t- a\n", "weft.yaml:2: not YAML: while scanning for the next token"),
+        ("a: &x [*x]\n", "weft.yaml:1: a[0]: contains itself"),
+        ("mesh: !Ref x\n", "weft.yaml:1: mesh: !Ref cannot be read here: 'x'"),
+        ("Resources: {}\n", "weft.yaml:1: a CloudFormation template cannot be read yet"),
+        ("apiVersion: v1\nkind: Pod\n", "weft.yaml:1: a Kubernetes manifest (Pod) cannot be read"),
+        ("kind: virtualNod\nmeshName: m\n", "weft.yaml:1: 'virtualNod' is not a kind"),
+        ("mesh: {a: ${X}}\n", "weft.yaml:1: not YAML: "),
+        ("just text\n", "weft.yaml:1: expected mesh, resources and workloads"),
+        ("mesh: \x01\n", "weft.yaml:1: not YAML: "),
+    ],
+)
+def test_yaml_that_cannot_be_read_names_line_and_cause(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert any(each.startswith(said) for each in problems(tmp_path, text))
+
+
+def test_what_is_not_text_or_not_there_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"mesh: a\nx: \xe9\n")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Invalid) as caught:
+        load([str(tmp_path / name) for name in ("latin.yaml", "none.yaml", "empty")], {})
+    assert [each.message for each in caught.value.problems] == [
+        "is not a text in UTF-8",
+        "cannot be read: No such file or directory",
+        "the directory holds no .yaml, .yml, .json file",
+    ]
+
+
+def test_aliases_that_multiply_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    assert "too large once its aliases are followed" in problems(tmp_path, "\n".join(rows))[-1]
+
+
+def test_one_thing_defined_twice_names_both_places(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(NODE)
+    (tmp_path / "b.yaml").write_text(NODE)
+    with pytest.raises(Invalid) as caught:
+        load([str(tmp_path)], {})
+    [problem] = caught.value.problems
+    assert problem.path.endswith("b.yaml:4")
+    assert problem.message.startswith("mesh/shop/virtualNode/web-vn is defined in ")
+    assert problem.message.endswith("a.yaml:4 already")
+
+
+def test_standard_input_may_be_yaml_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(text: str) -> Loaded:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return load(["-"], {})
+
+    body = {"virtualNodeName": "n", "meshName": "shop", "spec": {}}
+    assert [str(each.key) for each in given(json.dumps([body])).definitions] == [
+        "mesh/shop/virtualNode/n"
+    ]
+    assert [each.source for each in given(NODE).definitions] == ["-:4"]
+
+
+def test_several_documents_share_the_mesh_of_their_file(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "mesh: shop\n---\nvirtualNodeName: n\nspec: {}\n")
+    assert [str(each.key) for each in found.definitions] == ["mesh/shop/virtualNode/n"]
+
+
+def test_the_update_route_files_of_the_article_are_understood(tmp_path: Path) -> None:
+    text = """{"routeName": "colorteller-route", "virtualRouterName": "colorteller-vr", "spec":
+      {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets":
+        [{"virtualNode": "colorteller-black-vn", "weight": 1}]}}}}"""
+    file = tmp_path / "black.json"
+    file.write_text(text)
+    found = load([str(file)], {}, mesh="my-first-appmesh")
+    specs.check(found.definitions)
+    assert found.mesh == "my-first-appmesh"
