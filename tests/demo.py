@@ -59,6 +59,8 @@ class Demo:
 
     directory: Path
     options: tuple[str, ...] = ("--no-traffic",)
+    file: Path | None = None
+    """A weft.yaml of one's own: then it is ``weft up``."""
     api: int = 0
     xds: int = 0
     gateway: int = 0
@@ -67,9 +69,12 @@ class Demo:
     def start(self) -> None:
         if not self.api:
             self.api, self.xds, self.gateway = free_ports(3)
-        command = [*self.weft, "demo", *self.options, "--data", str(self.directory / "data")]
+        if self.file is None:
+            command = [*self.weft, "demo", *self.options, "--gateway-port", str(self.gateway)]
+        else:
+            command = [*self.weft, "up", "-f", str(self.file)]
+        command += ["--data", str(self.directory / "data")]
         command += ["--api", f"127.0.0.1:{self.api}", "--xds", f"127.0.0.1:{self.xds}"]
-        command += ["--gateway-port", str(self.gateway)]
         with (self.directory / "out").open("a") as out, (self.directory / "err").open("a") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, env=self.environment, text=True
@@ -85,6 +90,7 @@ class Demo:
             **os.environ,
             "WEFT_ENDPOINT": f"http://127.0.0.1:{self.api}",
             "WEFT_DATA": str(self.directory / "data"),
+            "WEFT_DEMO_GATEWAY_PORT": str(self.gateway),
             "NO_COLOR": "1",
         }
 
@@ -92,17 +98,17 @@ class Demo:
         return "".join((self.directory / name).read_text() for name in ("out", "err"))
 
     def wait_ready(self) -> None:
-        """Until the gateway answers a colour."""
+        """Until the demo says that it is ready."""
 
-        def answers() -> bool:
+        def is_ready() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the demo ended by itself:\n{self.log()}")
-            try:
-                return "color" in get(self.gateway, "/color")[1] and "stats" in self.color_body()
-            except OSError:
-                return False
+            return "Ready in" in (self.directory / "out").read_text()
 
-        wait_for(answers, f"the demo answers a colour; its log:\n{self.log()}")
+        try:
+            wait_for(is_ready, "the demo is ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log()}") from None
 
     def color_body(self) -> str:
         return get(self.gateway, "/color")[1]
@@ -172,6 +178,13 @@ class Demo:
         found: dict[str, Any] = json.loads(body)
         return found
 
+    def replicas(self, workload: str) -> list[dict[str, Any]]:
+        """What the runner says of a workload's replicas."""
+        found = json.loads(self.run("get", "workloads", "-o", "json").stdout)
+        (row,) = [row for row in found["workloads"] if row["name"] == workload]
+        replicas: list[dict[str, Any]] = row["replicas"]
+        return replicas
+
     def control_plane_pid(self) -> int:
         pid: int = json.loads((self.directory / "data" / "serve.json").read_text())["pid"]
         return pid
@@ -183,9 +196,9 @@ class Demo:
 
 
 @contextlib.contextmanager
-def demo(directory: Path, *options: str) -> Iterator[Demo]:
+def demo(directory: Path, *options: str, file: Path | None = None) -> Iterator[Demo]:
     """A demo for the length of a block."""
-    running = Demo(directory, options or ("--no-traffic",))
+    running = Demo(directory, options or ("--no-traffic",), file)
     running.start()
     try:
         running.wait_ready()

@@ -31,6 +31,9 @@ class Kind(StrEnum):
     VIRTUAL_GATEWAY = "virtualGateway"
     GATEWAY_ROUTE = "gatewayRoute"
 
+    # Every key is hashed all the time, and Enum's own hash is a call into Python.
+    __hash__ = str.__hash__
+
     @property
     def parent(self) -> Kind | None:
         """The kind a resource of this kind lives in; a mesh lives in nothing."""

@@ -115,7 +115,7 @@ class Pipeline:
         self._state = events[-1].state
         outcomes = [outcome for event in events for outcome in event.outcomes]
         dropped = self._parts.drop(set(facts(outcomes)))
-        affected = [view for view in self._attached if (proxy, (view,)) in dropped]
+        affected: list[View] = [args[0] for part, args in dropped if part is proxy]
         for i, view in enumerate(affected):
             if i and i % _VIEWS_IN_A_ROW == 0:
                 await asyncio.sleep(0)

@@ -28,7 +28,7 @@ from weft.clock import Clock, SystemClock
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
 from weft.pipeline import Pipeline
-from weft.settings import API, Address, Settings
+from weft.settings import API, XDS, Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer
@@ -84,9 +84,9 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
-    for address in (settings.api, settings.xds):
+    for setting, address in ((API, settings.api), (XDS, settings.xds)):
         if not address.is_loopback:
-            refuse_to_bind(address)
+            refuse_to_bind(address, setting)
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
@@ -176,7 +176,8 @@ class _Quiet(uvicorn.Server):
 @contextlib.contextmanager
 def _listening(address: Address) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    # The protocol is named because asyncio switches delays off only where it sees TCP.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address.host, address.port))

@@ -202,3 +202,17 @@ async def test_a_failure_of_ours_is_shown_and_the_last_good_snapshot_stays(
         ads.source.revision = 2
         mended = ads.source.say(PROXY, cluster("a"), endpoints("a", 1))
         assert (await ads.delivery.wait_settled(mended, A_WHILE)).done
+
+
+async def test_what_was_refused_and_is_no_longer_wanted_is_forgotten(ads: Ads) -> None:
+    ads.source.say(PROXY)
+    async with ads.proxy() as proxy:
+        await proxy.start()
+        ads.source.say(PROXY, cluster("a", connect_timeout_ms=BAD_MS))
+        await refuse_the_bad(proxy, await proxy.hear(CLUSTERS))
+        await eventually(lambda: ads.status().state is State.REJECTED)
+        taken_back = ads.source.say(PROXY)
+        # What the proxy has made of it is not known.
+        assert (await proxy.accept(CLUSTERS)).removed == ("a",)
+        assert (await ads.delivery.wait_settled(taken_back, A_WHILE)).done
+        assert ads.status().state is State.ACCEPTED

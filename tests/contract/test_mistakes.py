@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -131,6 +132,20 @@ def test_a_taken_name_is_a_conflict(weft: Served, mesh: str) -> None:
     reply = weft.put(MESHES, {"meshName": mesh})
     assert "already exists" in refused(reply, 409, "ConflictException")
     assert weft.revision == before
+
+
+def test_of_many_who_want_a_name_one_gets_it(weft: Served, mesh: str) -> None:
+    path, body = f"{MESHES}/{mesh}/virtualRouters", {"virtualRouterName": "r", "spec": {}}
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(lambda _: weft.put(path, body).status, range(16)))
+    assert sorted(replies) == [200] + [409] * 15
+
+
+def test_concurrent_updates_each_get_a_version_of_their_own(weft: Served, mesh: str) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(lambda _: weft.put(f"{MESHES}/{mesh}", {"spec": {}}), range(16)))
+    assert sorted(each.body["metadata"]["version"] for each in replies) == list(range(2, 18))
+    assert len({each.headers["x-weft-revision"] for each in replies}) == 16
 
 
 def test_what_others_use_cannot_be_deleted(appmesh: Any, weft: Served, mesh: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from tests.contract import specs
 from tests.contract.served import Reply, Served, served
+from weft.api.weft.apply import MAX_BODY_BYTES
 from weft.names import Mode, ProxyId
 from weft.xds.status import ProxyStatus, Refusal, Settled, State, Waiting
 from weft.xds.wire import Variant
@@ -115,6 +118,21 @@ def test_a_difference_is_told_with_its_place(weft: Served) -> None:
         assert outcome == {"key": route, "action": "updated", "differences": expected}
 
 
+def test_differences_are_a_revisions_own_while_others_write(weft: Served) -> None:
+    apply(weft, shop("busy", a=50, b=50))
+
+    def write(weight: int) -> tuple[int, Any]:
+        body = apply(weft, shop("busy", a=weight, b=50)).body
+        return body["revision"], [e for e in body["outcomes"] if e["action"] != "unchanged"]
+
+    with ThreadPoolExecutor(8) as threads:
+        written = list(threads.map(write, range(1, 25)))
+    for revision, outcomes in written:
+        (outcome,) = outcomes
+        (entry,) = weft.get(f"/weft/v1/changes/{revision}").body["entries"]
+        assert outcome["differences"] == entry["differences"]
+
+
 def test_what_was_read_can_be_applied_again(weft: Served) -> None:
     apply(weft, shop("echo"))
     read = weft.get("/weft/v1/resources?mesh=echo").body["resources"]
@@ -161,6 +179,12 @@ def test_rules_between_resources_are_told_at_their_items(weft: Served) -> None:
     assert "VirtualRouter with name nobody is not present" in found["resources[1]"]
 
 
+def test_a_name_that_is_refused_is_told_at_its_item(weft: Served) -> None:
+    names = ("m", "m x", "m/y")
+    reply = apply(weft, [{"kind": "mesh", "meshName": name} for name in names])
+    assert list(problems(reply)) == ["resources[1].meshName", "resources[2].meshName"]
+
+
 def test_one_item_alone_is_told_its_place_too(weft: Served) -> None:
     item = {"kind": "mesh", "meshName": "one", "spec": {"egressFilter": {"type": "SOME"}}}
     assert set(problems(apply(weft, [item]))) == {"resources[0].spec.egressFilter.type"}
@@ -178,6 +202,8 @@ def test_tags_are_left_alone_unless_given(weft: Served) -> None:
     assert set(actions(apply(weft, [{"kind": "Mesh", "meshName": "tags"}])).values()) == {
         "unchanged"
     }
+    assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == tags
+    apply(weft, [{"kind": "mesh", "meshName": "tags", "tags": None}])
     assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == tags
     apply(weft, [{"kind": "mesh", "meshName": "tags", "tags": []}])
     assert weft.get("/weft/v1/resources/mesh/tags").body["tags"] == []
@@ -204,6 +230,24 @@ def test_an_apply_has_a_list_of_resources(weft: Served, body: Any, place: str) -
 def test_nothing_to_apply_changes_nothing(weft: Served) -> None:
     reply = apply(weft, [])
     assert reply.body == {"revision": weft.revision, "dryRun": False, "outcomes": []}
+
+
+def test_a_whole_large_mesh_can_be_applied_at_once(weft: Served) -> None:
+    nodes = [
+        {
+            "kind": "virtualNode",
+            "meshName": "large",
+            "virtualNodeName": f"n{i}",
+            "spec": specs.node(),
+        }
+        for i in range(300)
+    ]
+    padding = {"note": "x", "resources": [*nodes, {"kind": "mesh", "meshName": "large"}]}
+    body = json.dumps(padding).encode().ljust(MAX_BODY_BYTES)
+    assert len(actions(weft.request("POST", APPLY, body))) == 301
+    assert len(weft.get("/weft/v1/resources?mesh=large").body["resources"]) == 301
+    refusal = weft.request("POST", APPLY, body + b" ")
+    assert "larger than 16777216 bytes" in refused(refusal, 400, "BadRequestException")
 
 
 # --- resources ---------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Edge:
                 await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = self._clock.uid()
+        request_id, began = self._clock.uid(), self._clock.monotonic()
         raw_path: bytes = scope["raw_path"]
         try:
             given = await self._answer(request_id, scope, receive)
@@ -62,6 +62,14 @@ class Edge:
                 path=raw_path.decode("latin-1"),
             )
             given = errors.answer_to(errors.internal(request_id), raw_path)
+        log.debug(
+            "request",
+            request_id=request_id,
+            method=scope["method"],
+            path=raw_path.decode("latin-1"),
+            status=given.status,
+            ms=round((self._clock.monotonic() - began) * 1000, 2),
+        )
         await _send(send, given, request_id)
 
     async def _answer(self, request_id: str, scope: Scope, receive: Receive) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from weft.errors import BadRequest, Invalid, Problem
 from weft.store.change import Author
 
 MAX_BODY_BYTES = 1024 * 1024
+_PARSED_IN_PLACE_BYTES = 256 * 1024
+"""Larger bodies are parsed in a thread, so that proxies are served meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +69,22 @@ class Call:
             raise Invalid(found)
         return query
 
-    async def json_object(self) -> dict[str, Any]:
+    async def json_object(self, *, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
         """The body, which must be a JSON object; no body at all counts as an empty one."""
-        body = await self.body()
+        body = await self.body(most_bytes=most_bytes)
         if not body.strip():
             return {}
-        value = parse(body)
+        small = len(body) <= _PARSED_IN_PLACE_BYTES
+        value = parse(body) if small else await asyncio.to_thread(parse, body)
         if not isinstance(value, dict):
             raise BadRequest(f"the body must be a JSON object, not {_named(value)}")
         return value
 
-    async def body(self) -> bytes:
+    async def body(self, *, most_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The body, as long as it keeps to the limit; what is beyond is not kept."""
         declared = self.header(b"content-length")
-        if declared is not None and (not declared.isdecimal() or int(declared) > MAX_BODY_BYTES):
-            too_large()
+        if declared is not None and (not declared.isdecimal() or int(declared) > most_bytes):
+            too_large(most_bytes)
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -89,8 +93,8 @@ class Call:
                 raise BadRequest("the client left before its request was complete")
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                too_large()
+            if size > most_bytes:
+                too_large(most_bytes)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
@@ -101,8 +105,8 @@ class Call:
             pass
 
 
-def too_large() -> NoReturn:
-    raise BadRequest(f"the body is larger than {MAX_BODY_BYTES} bytes, which is the limit")
+def too_large(most_bytes: int) -> NoReturn:
+    raise BadRequest(f"the body is larger than {most_bytes} bytes, which is the limit")
 
 
 def parse(body: bytes) -> Any:

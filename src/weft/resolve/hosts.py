@@ -173,10 +173,14 @@ def _assembled(
     Hosts are compared without regard to case, and Envoy refuses a whole
     configuration that names one twice. The first keeps it.
     """
+    every: list[tuple[Backend | None, ir.VirtualHost]] = [*hosts, *((None, h) for h in others)]
+    domains = [domain.lower() for _, host in every for domain in host.domains]
+    if len(domains) == len(set(domains)):
+        # As good as always: this is computed for every proxy that a changed route concerns.
+        return Hosts(ir.RouteConfiguration(name, tuple([host for _, host in every])))
     taken: set[str] = set()
     made: list[ir.VirtualHost] = []
     nameless: list[Backend] = []
-    every: list[tuple[Backend | None, ir.VirtualHost]] = [*hosts, *((None, h) for h in others)]
     for backend, host in every:
         free = tuple(d for d in dict.fromkeys(host.domains) if d.lower() not in taken)
         if free:

@@ -4,14 +4,20 @@ What a resolution reads, and the parts of resolutions that are kept.
 ``resolve`` sees the state only through a ``Reading``, which notes every fact it
 is asked for. What is computed by ``Reading.part`` is kept in ``Parts`` together
 with the facts it read and the parts it used, so that one virtual host is
-resolved once for all views. When facts change, ``Parts.drop`` forgets what
-depended on them, directly or through other parts, and nothing else.
+resolved once for all views.
+
+    sure ──a fact it read changed────▶ stale ──asked for──▶ computed anew
+      └───a part it uses is in doubt─▶ doubtful ──asked for──▶ these first: if one of them
+                                       became another, it is stale; if none, sure again
+
+So a change of weights computes the clusters of nobody: which targets there are is
+found to be as before, and the doubt ends there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Set
+from enum import Enum, auto
 from typing import Any, Literal, TypeVar, TypeVarTuple, Unpack
 
 from weft.model.instance import Instance
@@ -37,84 +43,148 @@ def instances_of(node: Key) -> Fact:
     return ("instances", node)
 
 
-@dataclass(frozen=True, slots=True)
+class _Trust(Enum):
+    SURE = auto()
+    DOUBTFUL = auto()
+    STALE = auto()
+
+
 class _Part:
-    value: Any
-    failure: Exception | None
-    reads: frozenset[Fact]
-    uses: frozenset[Call]
+    """A part, as a node of the graph of parts; compared by identity, which costs nothing."""
+
+    __slots__ = ("call", "failure", "reads", "trust", "users", "uses", "value")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.value: Any = None
+        self.failure: Exception | None = None
+        self.reads: Set[Fact] = frozenset()
+        self.uses: Mapping[_Part, None] = {}
+        """In the order in which it asked for them."""
+        self.users: set[_Part] = set()
+        self.trust = _Trust.STALE
 
 
-@dataclass(slots=True)
 class Parts:
-    """Parts that still hold, and the index from facts to them."""
+    """Parts of before, and the index from facts to them."""
 
-    _known: dict[Call, _Part] = field(default_factory=dict)
-    _readers: dict[Fact, set[Call]] = field(default_factory=dict)
-    _users: dict[Call, set[Call]] = field(default_factory=dict)
+    __slots__ = ("_known", "_readers")
+
+    def __init__(self) -> None:
+        self._known: dict[Call, _Part] = {}
+        self._readers: dict[Fact, set[_Part]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, call: Call) -> _Part | None:
-        return self._known.get(call)
+    def drop(self, facts: Iterable[Fact]) -> list[Call]:
+        """
+        Trust no part any more that rests on one of these facts; say which they are.
 
-    def put(self, call: Call, part: _Part) -> None:
-        self._known[call] = part
-        for fact in part.reads:
-            self._readers.setdefault(fact, set()).add(call)
-        for used in part.uses:
-            self._users.setdefault(used, set()).add(call)
-
-    def drop(self, facts: Iterable[Fact]) -> set[Call]:
-        """Forget every part that rests on one of these facts; say which they were."""
-        stale = [call for fact in facts for call in self._readers.get(fact, ())]
-        dropped: set[Call] = set()
-        while stale:
-            call = stale.pop()
-            if call not in dropped:
-                dropped.add(call)
-                stale.extend(self._users.get(call, ()))
-        for call in dropped:
-            self._remove(call)
-        return dropped
+        Whoever needs one of them asks for it again, and gets a new one or the same.
+        """
+        pending: list[_Part] = []
+        doubted: list[Call] = []
+        for fact in facts:
+            for part in self._readers.get(fact, ()):
+                if part.trust is _Trust.SURE:
+                    pending.append(part)
+                part.trust = _Trust.STALE
+        while pending:
+            part = pending.pop()
+            doubted.append(part.call)
+            for user in part.users:
+                if user.trust is _Trust.SURE:
+                    user.trust = _Trust.DOUBTFUL
+                    pending.append(user)
+        return doubted
 
     def forget(self, call: Call) -> None:
         """Forget a part that nobody will ask for again, and what only it used."""
-        for used in self._remove(call):
-            if not self._users.get(used):
-                self.forget(used)
+        if (part := self._known.get(call)) is not None:
+            self._release(part)
 
-    def _remove(self, call: Call) -> frozenset[Call]:
-        part = self._known.pop(call, None)
+    def get(self, call: Call, state: MeshState) -> _Part:
+        """A part that can be trusted, in this state."""
+        part = self._known.get(call)
         if part is None:
-            return frozenset()
-        for fact in part.reads:
-            _discard(self._readers, fact, call)
+            part = self._known[call] = _Part(call)
+        if part.trust is not _Trust.SURE:
+            self._renew(part, state)
+        return part
+
+    def _renew(self, part: _Part, state: MeshState) -> None:
+        """Make a part trustworthy again, with as little as that takes."""
+        if part.trust is _Trust.DOUBTFUL and self._is_as_before(part, state):
+            part.trust = _Trust.SURE
+        else:
+            self._compute(part, state)
+
+    def _is_as_before(self, part: _Part, state: MeshState) -> bool:
+        # In the order of use: only if all before are the same would it ask for the next.
         for used in part.uses:
-            _discard(self._users, used, call)
-        return part.uses
+            if used.trust is not _Trust.SURE:
+                self._renew(used, state)
+                if part.trust is not _Trust.DOUBTFUL:
+                    return False
+        return True
+
+    def _compute(self, part: _Part, state: MeshState) -> None:
+        function, args = part.call
+        reading = Reading(state, self, part)
+        value, failure = None, None
+        try:
+            value = function(reading, *args)
+        except Exception as error:  # noqa: BLE001 - raised by whoever asks for the part
+            failure = error
+        for fact in reading.reads - part.reads:
+            self._readers.setdefault(fact, set()).add(part)
+        for fact in part.reads - reading.reads:
+            self._no_longer_read(fact, part)
+        before, part.uses, part.reads = part.uses, reading.uses, reading.reads
+        for used in before:
+            if used not in part.uses:
+                self._no_longer_used(used, part)
+        part.trust = _Trust.SURE
+        if failure is None and part.failure is None and part.value == value:
+            return  # And the object stays, so that comparing it costs nothing to others.
+        part.value, part.failure = value, failure
+        for user in part.users:
+            if user.trust is _Trust.DOUBTFUL:
+                user.trust = _Trust.STALE
+
+    def _release(self, part: _Part) -> None:
+        del self._known[part.call]
+        for fact in part.reads:
+            self._no_longer_read(fact, part)
+        for used in part.uses:
+            self._no_longer_used(used, part)
+
+    def _no_longer_read(self, fact: Fact, part: _Part) -> None:
+        readers = self._readers[fact]
+        readers.discard(part)
+        if not readers:
+            del self._readers[fact]
+
+    def _no_longer_used(self, used: _Part, part: _Part) -> None:
+        used.users.discard(part)
+        if not used.users:
+            self._release(used)
 
 
-K = TypeVar("K")
-
-
-def _discard(index: dict[K, set[Call]], key: K, call: Call) -> None:
-    found = index.get(key)
-    if found is not None:
-        found.discard(call)
-        if not found:
-            del index[key]
-
-
-@dataclass(slots=True)
 class Reading:
     """One state, read on behalf of one part; it notes what was asked for."""
 
-    state: MeshState
-    parts: Parts = field(default_factory=Parts)
-    reads: set[Fact] = field(default_factory=set)
-    uses: set[Call] = field(default_factory=set)
+    __slots__ = ("_on_behalf_of", "parts", "reads", "state", "uses")
+
+    def __init__(
+        self, state: MeshState, parts: Parts | None = None, on_behalf_of: _Part | None = None
+    ) -> None:
+        self.state = state
+        self.parts = Parts() if parts is None else parts
+        self.reads: set[Fact] = set()
+        self.uses: dict[_Part, None] = {}
+        self._on_behalf_of = on_behalf_of
 
     def resource(self, key: Key) -> Resource | None:
         self.reads.add(key)
@@ -138,26 +208,16 @@ class Reading:
 
     def part(self, function: Callable[[Reading, Unpack[Args]], R], *args: *Args) -> R:
         """
-        ``function(reading, *args)``, computed only if no part of before still holds.
+        ``function(reading, *args)``, computed only if what is kept of before no longer holds.
 
         A failure is kept like a value: it stands until a fact that led to it changes.
         """
-        call: Call = (function, args)
-        self.uses.add(call)
-        known = self.parts.get(call)
-        if known is None:
-            known = self._computed(function, args)
-            self.parts.put(call, known)
-        if known.failure is not None:
-            raise known.failure
-        found: R = known.value
+        used = self.parts.get((function, args), self.state)
+        if self._on_behalf_of is not None:
+            # At once: what is in use must not be forgotten while this part is computed.
+            used.users.add(self._on_behalf_of)
+            self.uses[used] = None
+        if used.failure is not None:
+            raise used.failure
+        found: R = used.value
         return found
-
-    def _computed(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Part:
-        inner = Reading(self.state, self.parts)
-        value, failure = None, None
-        try:
-            value = function(inner, *args)
-        except Exception as error:  # noqa: BLE001 - raised by whoever asks for the part
-            failure = error
-        return _Part(value, failure, frozenset(inner.reads), frozenset(inner.uses))

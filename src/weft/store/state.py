@@ -95,16 +95,26 @@ V = TypeVar("V")
 class _Copied(Generic[K, V]):
     """A mapping of mappings, of which only what is written to is copied."""
 
-    outer: dict[K, Mapping[str, V]]
-    own: set[K] = field(default_factory=set)
+    outer: Mapping[K, Mapping[str, V]]
+    _copy: dict[K, Mapping[str, V]] | None = None
+    _own: dict[K, dict[str, V]] = field(default_factory=dict)
 
     def inner(self, key: K) -> dict[str, V]:
-        if key not in self.own:
-            self.outer[key] = dict(self.outer.get(key, {}))
-            self.own.add(key)
-        found = self.outer[key]
-        assert isinstance(found, dict)
-        return found
+        """One of the mappings, to be written to."""
+        if key not in self._own:
+            self._writable()[key] = self._own[key] = dict(self.outer.get(key, {}))
+        return self._own[key]
+
+    def remove(self, key: K) -> None:
+        """Leave out one of the mappings, if it is there."""
+        if key in self.outer:
+            del self._writable()[key]
+            self._own.pop(key, None)
+
+    def _writable(self) -> dict[K, Mapping[str, V]]:
+        if self._copy is None:
+            self.outer = self._copy = dict(self.outer)
+        return self._copy
 
 
 class Draft:
@@ -112,9 +122,9 @@ class Draft:
 
     def __init__(self, state: MeshState) -> None:
         self._base = state
-        self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(dict(state.tables))
-        self._workloads: _Copied[Key, Instance] = _Copied(dict(state.workloads))
-        self._referrers = dict(state.referrers)
+        self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(state.tables)
+        self._workloads: _Copied[Key, Instance] = _Copied(state.workloads)
+        self._referrers = state.referrers
 
     @property
     def state(self) -> MeshState:
@@ -136,11 +146,9 @@ class Draft:
         resource = self._tables.inner(place).pop(key.name)
         self._refer(key, resource.spec, None)
         if not self._tables.outer[place]:
-            del self._tables.outer[place]
-            self._tables.own.discard(place)
+            self._tables.remove(place)
         if key.kind is Kind.VIRTUAL_NODE:
-            self._workloads.outer.pop(key, None)
-            self._workloads.own.discard(key)
+            self._workloads.remove(key)
 
     def put_instance(self, instance: Instance) -> None:
         self._workloads.inner(instance.node)[instance.id] = instance
@@ -159,6 +167,11 @@ class Draft:
     def _refer(self, key: Key, before: Spec | None, after: Spec | None) -> None:
         old = set(references(key, before)) if before else set()
         new = set(references(key, after)) if after else set()
+        if old == new:
+            return
+        if self._referrers is self._base.referrers:
+            self._referrers = dict(self._referrers)
+        assert isinstance(self._referrers, dict)
         for target in old - new:
             left = self._referrers[target] - {key}
             if left:

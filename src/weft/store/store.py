@@ -16,16 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy.exc import DatabaseError
+
 from weft.clock import Clock
-from weft.errors import NotFound
+from weft.errors import NotFound, Unavailable
 from weft.names import DEFAULT_ACCOUNT
 from weft.store import document, history
-from weft.store.admission import admit
+from weft.store.admission import Admitted, admit
 from weft.store.change import Applied, Author, Change, Outcome, Step
 from weft.store.database import Database, Row
 from weft.store.state import Draft, MeshState
 
 T = TypeVar("T")
+
+_JUDGED_AT_ONCE = 50
+"""Steps of a change that is judged without leaving the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +107,14 @@ class Store:
     ) -> Applied:
         """Do all steps as one revision, or none; answered once it is durable."""
         if dry_run:
-            admitted = admit(self.state, steps, self._clock, self._account)
+            admitted = await self._admit(steps)
             return Applied(self.state.revision, admitted.outcomes)
         # A caller that goes away must not leave memory and disk disagreeing.
         return await asyncio.shield(self._apply(steps, author, note))
 
     async def _apply(self, steps: Sequence[Step], author: Author, note: str) -> Applied:
         async with self._writing:
-            admitted = admit(self.state, steps, self._clock, self._account)
+            admitted = await self._admit(steps)
             if not admitted.records:
                 return Applied(self.state.revision, admitted.outcomes)
             row = Row(
@@ -119,14 +124,23 @@ class Store:
                 note,
                 all(document.is_registry(record.id) for record in admitted.records),
             )
-            await asyncio.get_running_loop().run_in_executor(
-                self._writer, self._database.append, row, admitted.records
-            )
+            try:
+                await self._write(self._database.append, row, admitted.records)
+            except DatabaseError as error:
+                raise Unavailable(
+                    f"the change could not be written and was not made: {error.orig or error}",
+                    fix="see whether the disk of the data directory is full or read-only",
+                ) from error
             self.state = admitted.draft.freeze(row.revision)
             event = Event(self.state, admitted.outcomes)
             for watcher in self._watchers:
                 watcher.wake(event)
             return Applied(row.revision, admitted.outcomes)
+
+    async def _admit(self, steps: Sequence[Step]) -> Admitted:
+        judge = functools.partial(admit, self.state, steps, self._clock, self._account)
+        # A large change takes seconds to judge, and proxies must not wait for it.
+        return judge() if len(steps) <= _JUDGED_AT_ONCE else await self._write(judge)
 
     async def state_at(self, revision: int) -> MeshState:
         """Everything as it stood at a revision; NotFound for one that is not there yet."""
@@ -160,6 +174,9 @@ class Store:
                 f"there is no revision {revision}; the newest is {self.state.revision}",
                 fix="weft changes lists them",
             )
+
+    async def _write(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *args)
 
     async def _read(self, function: Callable[..., T], *args: object, **named: object) -> T:
         call = functools.partial(function, *args, **named)

@@ -30,6 +30,12 @@ class ResourceType(Enum):
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
+    # Enum's own is written in Python, and types are looked up for every message.
+    __hash__ = object.__hash__
+
+    # Tables by type are looked into for every message, and Enum's own hash is a call into Python.
+    __hash__ = object.__hash__
+
     @property
     def short(self) -> str:
         """As operators say it: CDS, EDS, SDS, LDS, RDS."""
@@ -62,10 +68,20 @@ class Encoded:
     @classmethod
     def of(cls, name: str, message: Message) -> Self:
         """Serialise a message, deterministically, and name its content."""
+        content = message.SerializeToString(deterministic=True)
+        return cls._of(name, f"type.googleapis.com/{message.DESCRIPTOR.full_name}", content)
+
+    @classmethod
+    def of_content(cls, name: str, kind: ResourceType, content: bytes) -> Self:
+        """The same of a message that is serialised already."""
+        return cls._of(name, kind.value, content)
+
+    @classmethod
+    def _of(cls, name: str, type_url: str, content: bytes) -> Self:
         delta = discovery_pb2.DeltaDiscoveryResponse()
-        entry = delta.resources.add(name=name)
-        entry.resource.Pack(message, deterministic=True)
-        entry.version = version_of(entry.resource.value)
+        entry = delta.resources.add(name=name, version=version_of(content))
+        entry.resource.type_url = type_url
+        entry.resource.value = content
         sotw = discovery_pb2.DiscoveryResponse(resources=[entry.resource])
         return cls(name, entry.version, delta.SerializeToString(), sotw.SerializeToString())
 

@@ -41,6 +41,9 @@ class Counters:
     """What happened since the start; never reset."""
 
     pushes: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
+    resources: dict[ResourceType, int] = field(
+        default_factory=lambda: dict.fromkeys(ResourceType, 0)
+    )
     acks: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
     nacks: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
     suspects: dict[ResourceType, int] = field(
@@ -144,9 +147,8 @@ class Delivery:
 
     def changed(self, connection: Connection) -> None:
         """Something about a proxy may have changed: whoever waits for it looks again."""
-        for waiter in [w for w in self._waiters if w.open is not None]:
-            assert waiter.open is not None
-            if self._connections.get(connection.key) is not connection:
+        for waiter in self._waiters:
+            if waiter.open is None or self._connections.get(connection.key) is not connection:
                 continue
             if self._is_open(waiter, connection):
                 waiter.open.add(connection)

@@ -34,6 +34,9 @@ from weft.xds.wire import Node, Variant
 
 log = structlog.get_logger(__name__)
 
+_LOOK_TOGETHER_SECONDS = 0.02
+"""Answers that become overdue within this time are looked at in one go."""
+
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 _OPTIONS = (
@@ -255,7 +258,7 @@ class AdsServer:
             self.delivery.changed(session.connection)
 
     def _set_alarm(self) -> None:
-        wait = max(self._due[0][0] - self.clock.monotonic(), 0)
+        wait = max(self._due[0][0] - self.clock.monotonic(), 0) + _LOOK_TOGETHER_SECONDS
         self._alarm = asyncio.get_running_loop().call_later(wait, self._overdue)
 
     def _overdue(self) -> None:

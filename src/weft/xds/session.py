@@ -161,6 +161,7 @@ class Session:
             ):
                 self._host.watch(self, response.nonce)
                 counters.pushes[response.kind] += 1
+                counters.resources[response.kind] += response.resources
                 counters.bytes_sent += len(response.data)
                 try:
                     await self._context.write(response.data)
@@ -168,6 +169,7 @@ class Session:
                     self.end(grpc.StatusCode.OK)
         finally:
             self._writing = False
+        # Also when another coroutine wrote: what it was told meanwhile counts from now on.
         self._host.delivery.changed(self.connection)
-        if not any(s.unanswered for s in self.connection.stream.subscriptions.values()):
+        if self.connection.stream.resting:
             self._host.window.done(self)

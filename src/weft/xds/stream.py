@@ -33,7 +33,7 @@ from weft.xds.subscription import (
     Subscription,
     Unanswered,
 )
-from weft.xds.wire import DeltaRequest, Request, SotwRequest, Variant, mention, with_nonce
+from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
 
@@ -49,12 +49,23 @@ class Outgoing:
     kind: ResourceType
     nonce: str
     data: bytes
+    resources: int
+    """How many resources it adds, updates or removes; 0 only says that nothing changed."""
 
 
 class Stream:
     """The subscriptions of one proxy, and the order in which they are served."""
 
-    __slots__ = ("_next_nonce", "_patience", "_rested", "feed", "subscriptions", "variant")
+    __slots__ = (
+        "_next_nonce",
+        "_patience",
+        "_rested",
+        "_said",
+        "covers",
+        "feed",
+        "subscriptions",
+        "variant",
+    )
 
     def __init__(
         self, variant: Variant, feed: Feed, patience_seconds: float = PATIENCE_SECONDS
@@ -63,25 +74,24 @@ class Stream:
         self.feed = feed
         self.subscriptions: dict[ResourceType, Subscription] = {}
         self._patience = patience_seconds
+        self.covers = -1
+        """The newest revision that the proxy has accepted in every part; -1 for none."""
         self._next_nonce = 1
         self._rested: Target | None = None
+        self._said: Target | None = None
+        """The target of which nothing is left to say, if the proxy accepts all that is in flight."""
 
     def on_request(self, request: Request, at: datetime) -> Answer | None:
         """Take in what the proxy says; ``next`` tells what follows from it."""
         subscription = self.subscriptions.get(request.kind)
-        match request:
-            case DeltaRequest():
-                if subscription is None:
-                    subscription = self.subscriptions[request.kind] = DeltaSubscription(
-                        request.kind
-                    )
-                assert isinstance(subscription, DeltaSubscription)
-                return subscription.on_request(request, at)
-            case SotwRequest():
-                if subscription is None:
-                    subscription = self.subscriptions[request.kind] = SotwSubscription(request.kind)
-                assert isinstance(subscription, SotwSubscription)
-                return subscription.on_request(request, at)
+        if subscription is None:
+            made = DeltaSubscription if self.variant is Variant.DELTA else SotwSubscription
+            subscription = self.subscriptions[request.kind] = made(request.kind)
+        asked = subscription.asked
+        answer = subscription.on_request(request, at)
+        if answer is not Answer.ACK or subscription.asked != asked:
+            self._said = None
+        return answer
 
     def next(self, now: float) -> Outgoing | None:
         """The next response, at this moment; None when the proxy must speak or change first."""
@@ -89,6 +99,26 @@ class Stream:
         if target is None:
             return None
         unsaid: set[ResourceType] = set()
+        if self._said is not target:
+            if response := self._say(target, now, unsaid):
+                return response
+            self._said = None if unsaid else target
+        self._rested = target
+        covers = target.revision
+        for kind, subscription in self.subscriptions.items():
+            if subscription.unanswered:
+                if subscription.waits(now, self._patience):
+                    self._rested = None
+            elif kind not in unsaid and not subscription.unsure:
+                subscription.covers = target.revision
+            covers = min(covers, subscription.covers)
+        if _CLUSTERS in self.subscriptions and _LISTENERS in self.subscriptions:
+            # Before that it has just connected: what it will ask for may still differ.
+            self.covers = covers
+        return None
+
+    def _say(self, target: Target, now: float, unsaid: set[ResourceType]) -> Outgoing | None:
+        """The first of what is due; ``unsaid`` takes the types in which something must wait."""
         new_clusters = False
         for kind in (_CLUSTERS, _ENDPOINTS, ResourceType.SECRET):
             if (subscription := self.subscriptions.get(kind)) is None:
@@ -118,12 +148,6 @@ class Stream:
             if self._may_remove(subscription.kind, unsaid, now):
                 return self._send(subscription, change, now)
             unsaid.add(subscription.kind)
-
-        for kind, subscription in self.subscriptions.items():
-            if kind not in unsaid and not subscription.unanswered and not subscription.unsure:
-                subscription.covers = target.revision
-        waiting = any(s.waits(now, self._patience) for s in self.subscriptions.values())
-        self._rested = None if waiting else target
         return None
 
     @property
@@ -135,14 +159,6 @@ class Stream:
     def patience(self) -> timedelta:
         """How long an answer may take before it blocks nothing any more."""
         return timedelta(seconds=self._patience)
-
-    @property
-    def covers(self) -> int:
-        """The newest revision that the proxy has accepted in every part; -1 for none."""
-        if _CLUSTERS not in self.subscriptions or _LISTENERS not in self.subscriptions:
-            # It has just connected: what it has not asked for yet may still differ.
-            return -1
-        return min(subscription.covers for subscription in self.subscriptions.values())
 
     def suspects(self, now: float) -> Iterator[tuple[ResourceType, Unanswered]]:
         """Responses that have been unanswered for too long."""
@@ -196,7 +212,8 @@ class Stream:
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()
-        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce))
+        said = len(change.updates) + len(change.removed)
+        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce), said)
 
     def _warm(self, change: Change) -> None:
         """

@@ -26,7 +26,7 @@ from typing import ClassVar
 
 from weft.translate.snapshot import Encoded, ResourceType
 from weft.xds.cache import Change, Resources, Target, content_version, differing
-from weft.xds.wire import DeltaRequest, SotwRequest, Variant
+from weft.xds.wire import DeltaRequest, Request, SotwRequest, Variant
 
 _EVERYTHING = "*"
 _NO_NAMES: frozenset[str] = frozenset()
@@ -78,6 +78,7 @@ class Subscription:
     __slots__ = (
         "accepted",
         "accepted_revision",
+        "asked",
         "begun",
         "covers",
         "fresh",
@@ -98,6 +99,8 @@ class Subscription:
     def __init__(self, kind: ResourceType) -> None:
         self.kind = kind
         self.begun = False
+        self.asked = 0
+        """How often the proxy has asked for something, not only answered."""
         self.wildcard = False
         self.names = _NO_NAMES
         self.told = _NOTHING
@@ -119,6 +122,10 @@ class Subscription:
         """The newest revision of which nothing is unsaid, unanswered or refused."""
         self.sent_revision: int | None = None
         self.accepted_revision: int | None = None
+
+    def on_request(self, request: Request, at: datetime) -> Answer | None:
+        """Take in what the proxy says about this type."""
+        raise NotImplementedError
 
     # --- what is due ----------------------------------------------------------------------
 
@@ -196,13 +203,23 @@ class Subscription:
         )
 
     def _alone(self, target: Target, wanted: Resources) -> Change | None:
+        offered = {
+            (resource.name, resource.version)
+            for response in self.unanswered
+            for resource in response.change.updates
+        }
         for name in sorted(self.unsure):
             resource = wanted.get(name)
             if resource is None:
+                # No longer a matter of being refused. But an earlier version may have
+                # been applied, so it stays unsure until it is removed.
+                self.held.pop(name, None)
                 if not self.kind.wildcard:
-                    self._forget(name)
+                    self.unsure.discard(name)
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
+                continue
+            if (name, resource.version) in offered:
                 continue
             after = {**self.told, name: resource}
             return target.change(
@@ -214,6 +231,8 @@ class Subscription:
                 (),
                 wanted if after == wanted else after,
             )
+        if self.unsure.isdisjoint(wanted):
+            self.rejection = None
         return None
 
     # --- what was sent, and what came back ------------------------------------------------
@@ -234,7 +253,9 @@ class Subscription:
 
     def waits(self, now: float, patience_seconds: float) -> bool:
         """Whether a response is unanswered and may still be answered soon."""
-        return any(now - response.since < patience_seconds for response in self.unanswered)
+        # Most of the time nothing is; and the last one sent is the last to become suspect.
+        unanswered = self.unanswered
+        return bool(unanswered) and now - unanswered[-1].since < patience_seconds
 
     def adding(self, now: float, patience_seconds: float) -> bool:
         """Whether such a response names a resource that the proxy did not know."""
@@ -299,7 +320,8 @@ class Subscription:
             self.held[names[0]] = self.rejection
         told = dict(self.told)
         for resource in change.updates:
-            if told.get(resource.name) is not resource:
+            now_told = told.get(resource.name)
+            if now_told is None or now_told.version != resource.version:
                 continue  # A later response has replaced it.
             if (good := self.accepted.get(resource.name)) is None:
                 del told[resource.name]
@@ -326,12 +348,15 @@ class DeltaSubscription(Subscription):
 
     variant = Variant.DELTA
 
-    def on_request(self, request: DeltaRequest, at: datetime) -> Answer | None:
+    def on_request(self, request: Request, at: datetime) -> Answer | None:
+        assert isinstance(request, DeltaRequest)
         answer = self._answered(request.nonce, request.error, at) if request.nonce else None
         first = not self.begun
         if first:
             self._begin(request)
         # An answer may be stale, a subscription never is: it is said only once.
+        if first or request.subscribe or request.unsubscribe:
+            self.asked += 1
         subscribed = request.subscribe - {_EVERYTHING}
         unsubscribed = request.unsubscribe - {_EVERYTHING}
         if _EVERYTHING in request.subscribe and not self.wildcard:
@@ -386,7 +411,8 @@ class SotwSubscription(Subscription):
         self._last_nonce = ""
         self._named = False
 
-    def on_request(self, request: SotwRequest, at: datetime) -> Answer | None:
+    def on_request(self, request: Request, at: datetime) -> Answer | None:
+        assert isinstance(request, SotwRequest)
         answer = None
         if not self.begun:
             self.begun = True
@@ -397,12 +423,18 @@ class SotwSubscription(Subscription):
                 answer = self._answered(request.nonce, request.error, at)
             if request.nonce != self._last_nonce:
                 # Its names were said before our last response was read; the answer to
-                # that one will carry them, or newer ones.
+                # that one will carry them, or newer ones. But a name that is missing now
+                # may be back by then, and its resource forgotten.
+                if not self.wildcard and _EVERYTHING not in request.names:
+                    self._drop(self.told.keys() - request.names)
                 return answer or Answer.STALE
+        before = (self.wildcard, self.names)
         # "An empty list asks for everything, unless the stream has ever named something."
         self._named = self._named or bool(request.names)
         self.wildcard = _EVERYTHING in request.names if self._named else self.kind.wildcard
         self.names = request.names - {_EVERYTHING}
+        if before != (self.wildcard, self.names):
+            self.asked += 1
         if not self.wildcard and not self.told.keys() <= self.names:
             self._drop(self.told.keys() - self.names)
         for name in [] if self.wildcard else self.unsure - self.names:

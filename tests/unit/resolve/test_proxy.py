@@ -37,7 +37,7 @@ def test_a_change_elsewhere_concerns_no_view() -> None:
         instances_of(Key("shop", Kind.VIRTUAL_NODE, "b")),
         instances_of(Key("shop", Kind.VIRTUAL_NODE, "web")),
     }
-    assert parts.drop(elsewhere) == set()
+    assert parts.drop(elsewhere) == []
 
 
 def test_a_changed_route_leaves_listeners_as_they_were() -> None:

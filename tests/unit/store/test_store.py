@@ -1,13 +1,14 @@
 """The store: one revision a write, durable, readable at any point, revertible."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from weft.clock import ManualClock
-from weft.errors import CannotStart, Conflict, NotFound
+from weft.errors import CannotStart, Conflict, NotFound, Unavailable
 from weft.model.instance import Instance
 from weft.names import Key
 from weft.store.change import Action, Author, Create, Delete, Deregister, Put, Register, Update
@@ -213,3 +214,30 @@ async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> No
     with pytest.raises(CannotStart, match=r"weft\.db cannot be used"):
         async with Store.open(tmp_path, ManualClock()):
             pass
+
+
+async def test_a_write_that_the_disk_refuses_is_not_made_and_says_why(
+    tmp_path: Path, store: Store
+) -> None:
+    await store.apply([Create(MESH, {})], ME)
+    with sqlite3.connect(tmp_path / "weft.db") as raw:
+        raw.execute("DROP TABLE current")
+    raw.close()
+
+    with pytest.raises(Unavailable, match="was not made"):
+        await store.apply([Create(NODE, LISTENING)], ME)
+
+    assert store.state.revision == 1
+    assert store.state.resource(NODE) is None
+
+
+async def test_a_change_of_many_resources_leaves_others_their_turn(store: Store) -> None:
+    steps = [Create(Key.parse(f"mesh/m/virtualNode/n{i}"), LISTENING) for i in range(500)]
+    writing = asyncio.ensure_future(store.apply([Create(MESH, {}), *steps], ME))
+    turns = 0
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert turns > 10
+    assert (await writing).revision == 1

@@ -7,6 +7,7 @@ from what stands is created or updated; what is equal is left alone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,9 +22,11 @@ from weft.errors import Invalid, Problem, WeftError
 from weft.model.codec import decode
 from weft.names import Key, Kind
 from weft.store import document
-from weft.store.change import Applied, Difference, Put
+from weft.store.change import Action, Applied, Difference, Put
 from weft.store.state import MeshState
 
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A whole mesh of thousands of services is one request."""
 MAX_NOTE = 1000
 _ORDER = {
     Kind.MESH: 0,
@@ -57,7 +60,7 @@ class Apply:
         self._account = parts.settings.account
 
     async def apply(self, call: Call) -> Answer:
-        body = await call.json_object()
+        body = await call.json_object(most_bytes=MAX_BODY_BYTES)
         found: list[Problem] = []
         inputs.members(body, ("resources", "dryRun", "note"), found)
         dry_run, note = body.get("dryRun") or False, body.get("note") or ""
@@ -126,7 +129,7 @@ class Apply:
         tags = inputs.tags(item.get("tags"), found, at=f"{at}.tags")
         step = None
         if None not in names.values() and sent is not None:
-            step = Put(shapes.key_of(kind, names), sent, tags if "tags" in item else None)
+            step = Put(shapes.key_of(kind, names), sent, None if item.get("tags") is None else tags)
         return Item(at, kind, sent, step)
 
     async def _refuse(self, call: Call, items: list[Item], found: list[Problem]) -> NoReturn:
@@ -155,19 +158,23 @@ class Apply:
     ) -> dict[Key, tuple[Difference, ...]]:
         if not applied.changed:
             return {}
-        if not dry_run:
-            change = await self._store.change(applied.revision)
-            return {Key.parse(entry.id): entry.differences for entry in change.entries}
-        return {
-            outcome.key: document.differences(
-                document.told(
-                    document.of_resource(old) if (old := before.resource(outcome.key)) else None
-                ),
+        if dry_run or applied.revision == before.revision + 1:
+            return await asyncio.to_thread(_compared, applied, before)
+        # Somebody else wrote in between; the log knows what this revision found.
+        change = await self._store.change(applied.revision)
+        return {Key.parse(entry.id): entry.differences for entry in change.entries}
+
+
+def _compared(applied: Applied, before: MeshState) -> dict[Key, tuple[Difference, ...]]:
+    found = {}
+    for outcome in applied.outcomes:
+        if outcome.action is not Action.UNCHANGED and outcome.resource is not None:
+            old = before.resource(outcome.key)
+            found[outcome.key] = document.differences(
+                document.told(document.of_resource(old) if old else None),
                 document.told(document.of_resource(outcome.resource)),
             )
-            for outcome in applied.outcomes
-            if outcome.resource is not None
-        }
+    return found
 
 
 def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None:
@@ -185,14 +192,22 @@ def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None
 def _at_items(problems: Iterable[Problem], items: list[Item]) -> list[Problem]:
     """The store's problems, said of places in the request instead of resources."""
     steps = [(str(item.step.key), item.at) for item in items if item.step]
+    places = {item.at: i for i, item in enumerate(items)}
     if len(steps) == 1:
         return [Problem(_joined(steps[0][1], each.path), each.message) for each in problems]
-    placed: list[Problem] = []
-    for each in problems:
-        key, _, path = each.path.partition(" ")
-        at = next((at for text, at in steps if text == key), None)
-        placed.append(each if at is None else Problem(_joined(at, path), each.message))
-    return placed
+    by_key = dict(steps)
+    placed = [Problem(_place(each.path, by_key), each.message) for each in problems]
+    return sorted(placed, key=lambda each: places.get(each.path.partition(".")[0], 0))
+
+
+def _place(path: str, by_key: Mapping[str, str]) -> str:
+    """``KEY spec.x`` as ``resources[3].spec.x``; a key that is refused for it may have blanks."""
+    end = len(path)
+    while end > 0:
+        if (at := by_key.get(path[:end])) is not None:
+            return _joined(at, path[end + 1 :])
+        end = path.rfind(" ", 0, end)
+    return path
 
 
 def _joined(at: str, path: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from weft.api.exchange import Answer, Call, answer, flag, whole_number
@@ -25,22 +27,13 @@ class Changes:
         found = await self._store.changes(
             limit=limit + 1, before=before, registry=flag(query, "all")
         )
-        shown = found[:limit]
-        return answer(
-            {
-                "changes": [summary(each) for each in shown],
-                "next": shown[-1].revision if len(found) > limit else None,
-            }
-        )
+        # A change may have thousands of entries, and proxies are served meanwhile.
+        return await asyncio.to_thread(_page, found, limit)
 
     async def describe(self, call: Call) -> Answer:
         call.known_query()
         change = await self._store.change(_revision(call))
-        document = summary(change)
-        for shown, entry in zip(document["entries"], change.entries, strict=True):
-            shown["before"] = entry.before
-            shown["after"] = entry.after
-        return answer(document)
+        return await asyncio.to_thread(_whole, change)
 
     async def revert(self, call: Call) -> Answer:
         call.known_query()
@@ -54,6 +47,20 @@ class Changes:
             },
             revision=applied.revision,
         )
+
+
+def _page(found: Sequence[Change], limit: int) -> Answer:
+    shown = found[:limit]
+    following = shown[-1].revision if len(found) > limit else None
+    return answer({"changes": [summary(each) for each in shown], "next": following})
+
+
+def _whole(change: Change) -> Answer:
+    document = summary(change)
+    for shown, entry in zip(document["entries"], change.entries, strict=True):
+        shown["before"] = entry.before
+        shown["after"] = entry.after
+    return answer(document)
 
 
 def summary(change: Change) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,10 @@ class Resources:
         mesh = query.get("mesh")
         if mesh is not None and state.resource(Key.of_mesh(mesh)) is None:
             raise NotFound(str(Missing(Key.of_mesh(mesh), self._account)))
+        # A large mesh takes a while, and proxies are served meanwhile.
+        return await asyncio.to_thread(self._listed, state, kind, mesh)
+
+    def _listed(self, state: MeshState, kind: Kind | None, mesh: str | None) -> Answer:
         chosen = [
             each
             for each in state.resources()
