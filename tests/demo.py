@@ -181,8 +181,9 @@ class Demo:
     def replicas(self, workload: str) -> list[dict[str, Any]]:
         """What the runner says of a workload's replicas."""
         found = json.loads(self.run("get", "workloads", "-o", "json").stdout)
-        rows = found if isinstance(found, list) else found["workloads"]
-        return [row for row in rows if row["workload"] == workload]
+        (row,) = [row for row in found["workloads"] if row["name"] == workload]
+        replicas: list[dict[str, Any]] = row["replicas"]
+        return replicas
 
     def control_plane_pid(self) -> int:
         pid: int = json.loads((self.directory / "data" / "serve.json").read_text())["pid"]

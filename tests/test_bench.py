@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from bench import propagation
 from bench.figures import Results, goals, tables
 from bench.propagation import Plan

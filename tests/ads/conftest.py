@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
+
 from tests.ads.handmade import HandmadeSource, cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import DEADLINE_SECONDS, PROXY, ScriptedProxy
-
 from weft.clock import SystemClock
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer
@@ -45,7 +45,7 @@ class Ads:
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - a test asks from outside, and nothing tells it
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
-from tests.ads.handmade import name_of
 
+from tests.ads.handmade import name_of
 from weft.names import ProxyId, View
 from weft.translate.snapshot import ResourceType
 from weft.xds.wire import Variant

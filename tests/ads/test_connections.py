@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
+
 from tests.ads.conftest import Ads, eventually
 from tests.ads.handmade import HandmadeSource, cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import (
@@ -21,7 +22,6 @@ from tests.ads.scripted_proxy import (
     ScriptedProxy,
     StreamEnded,
 )
-
 from weft.clock import SystemClock
 from weft.errors import CannotStart, NotFound
 from weft.names import View

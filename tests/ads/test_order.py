@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.ads.conftest import Ads, eventually
 from tests.ads.handmade import cluster, endpoints
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, PROXY, ROUTES
-
 from weft.xds.status import State
 from weft.xds.wire import Variant
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.ads.conftest import Ads, eventually
 from tests.ads.handmade import cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, PROXY, ROUTES
-
 from weft.translate.snapshot import ResourceType
 from weft.xds.status import State
 from weft.xds.wire import Variant
@@ -179,8 +179,21 @@ async def test_sotw_names_with_a_stale_nonce_are_not_taken(ads: Ads) -> None:
         first = await proxy.accept(ENDPOINTS, "a")
         ads.source.say(PROXY, endpoints("a", 2), endpoints("b", 1))
         second = await proxy.hear(ENDPOINTS)
-        await proxy.ask(ENDPOINTS, "b", nonce=first.nonce)
+        await proxy.ask(ENDPOINTS, "a", "b", nonce=first.nonce)
         await eventually(lambda: ads.delivery.counters.stale == 1)
+        assert ads.pushes == 2
+        await proxy.ack(second, "a", "b")
+        assert (await proxy.hear(ENDPOINTS)).names == ["b"]
+
+
+async def test_sotw_a_name_that_was_gone_for_a_moment_is_answered_again(ads: Ads) -> None:
+    ads.source.say(PROXY, endpoints("a", 1), endpoints("b", 1))
+    async with ads.proxy(Variant.SOTW) as proxy:
+        await proxy.ask(ENDPOINTS, "a", "b")
+        first = await proxy.accept(ENDPOINTS, "a", "b")
+        ads.source.say(PROXY, endpoints("a", 2), endpoints("b", 1))
+        second = await proxy.hear(ENDPOINTS)
+        await proxy.ask(ENDPOINTS, "a", nonce=first.nonce)
         await proxy.ack(second, "a", "b")
         assert (await proxy.hear(ENDPOINTS)).names == ["b"]
 

@@ -13,10 +13,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+
 from tests.ads.conftest import eventually
 from tests.ads.free_port import free_port
 from tests.ads.handmade import HandmadeSource, cluster, endpoints, listener, routes
-
 from weft.clock import SystemClock
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer

@@ -122,24 +122,22 @@ def test_a_stopped_workload_stays_down_until_it_is_started(running: Demo) -> Non
 
 def test_a_proxy_that_says_no_is_a_failure_that_wait_names(running: Demo) -> None:
     update_route(running, white=1, blue=1, red=1)
-    spec = running.aws(
-        *("appmesh", "describe-route", "--mesh-name", MESH),
-        *("--virtual-router-name", "colorteller-vr", "--route-name", "colorteller-route"),
-    )["route"]["spec"]
-    # A regular expression that App Mesh's API takes and Envoy does not.
-    spec["httpRoute"]["match"] = {"path": {"regex": "(("}}
+    node = ("--mesh-name", MESH, "--virtual-node-name", "colorgateway-vn")
+    spec = running.aws("appmesh", "describe-virtual-node", *node)["virtualNode"]["spec"]
+    # An operator that App Mesh's API takes and Envoy does not know.
+    wrong = {"accessLog": {"file": {"path": "/dev/stdout", "format": {"text": "%NO_SUCH%"}}}}
     running.aws(
-        *("appmesh", "update-route", "--mesh-name", MESH),
-        *("--virtual-router-name", "colorteller-vr", "--route-name", "colorteller-route"),
-        *("--spec", json.dumps(spec)),
+        *("appmesh", "update-virtual-node", *node),
+        *("--spec", json.dumps({**spec, "logging": wrong})),
     )
     done = running.run("wait", check=False)
 
     assert done.returncode == 1
     assert "colorgateway-vn" in done.stderr
-    assert "((" in done.stderr
+    assert "NO_SUCH" in done.stderr
     assert set(running.colors(20)) <= {"white", "blue", "red"}, "the last good one still serves"
-    update_route(running, white=1, blue=1, red=1)
+    running.aws("appmesh", "update-virtual-node", *node, "--spec", json.dumps(spec))
+    running.run("wait")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+
 from tests.builders import state_from, to, view_of
 from tests.envoy.running import DEADLINE, envoy, free_ports
-
 from weft.names import BackendPort, Mode, Ports
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.builders import state_from, view_of
 from tests.envoy.running import DEADLINE, ask, envoy, free_ports, listening, upstream
-
 from weft.ir.cluster import SocketAddress
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate

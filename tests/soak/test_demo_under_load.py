@@ -16,11 +16,13 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.demo import COLORTELLER, MESH, Demo, aside, demo, wait_for
+from tests.demo import COLORTELLER, MESH, Demo, aside, demo, get, wait_for
 from tests.load import load
+from tests.soak.two_replicas import two_replicas
 
 pytestmark = pytest.mark.envoy
 
@@ -141,6 +143,101 @@ async def test_the_control_plane_killed_fails_no_request_and_loses_no_write(
     assert "colorteller-route" in json.dumps(change)
     assert _accepted_versions(running) == versions
     assert _resources_sent(running) == 0, "nothing is pushed that did not change"
+
+
+@pytest.mark.parametrize("victim", ["pid", "envoy", "sidecarPid"])
+async def test_one_of_two_replicas_killed_fails_no_request_and_comes_back(
+    tmp_path: Path, victim: str
+) -> None:
+    """The workload, its Envoy, or the sidecar that keeps it: killed without warning."""
+    with demo(tmp_path, file=two_replicas(tmp_path)) as running:
+        with contextlib.closing(Operator(running)) as operator:
+            operator.shift({"blue": 1})
+        replica = running.replicas("colorteller-blue")[0]
+        pid = _envoy_of(running, replica) if victim == "envoy" else replica[victim]
+        port = egress(running)
+        async with load(port, COLORTELLER, per_second=300, allowed={"blue"}) as result:
+            await asyncio.sleep(1)
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(1)
+            await aside(wait_for, lambda: _serves_again(running, replica), "it is back")
+            before = await aside(_requests_by_endpoint, running)
+            await asyncio.sleep(1.5)
+
+        print(f"\n{victim} of one of two replicas killed: {result.summary()}")
+        assert result.failures == []
+        gained = _requests_by_endpoint(running)
+        assert len(gained) == 2
+        assert all(count > before.get(endpoint, 0) for endpoint, count in gained.items())
+
+
+async def test_a_sidecar_restarted_without_a_control_plane_serves_what_it_accepted_last(
+    tmp_path: Path,
+) -> None:
+    with demo(tmp_path) as running:
+        with contextlib.closing(Operator(running)) as operator:
+            operator.shift({"red": 1})
+        wait_for(lambda: _kept(running), "the accepted configuration is kept")
+        (gateway,) = running.replicas("colorgateway")
+        silent = running.control_plane_pid()
+        # Stopped, not ended: nobody restarts it, and nobody gets an answer from it.
+        os.kill(silent, signal.SIGSTOP)
+        try:
+            os.kill(gateway["sidecarPid"], signal.SIGKILL)
+            wait_for(
+                lambda: _answers_again(running, "red"), "the last accepted configuration serves"
+            )
+        finally:
+            os.kill(silent, signal.SIGCONT)
+        wait_for(lambda: len(running.proxies()) == 5, "every proxy is back")
+        assert set(running.colors(20)) == {"red"}
+
+
+def _kept(running: Demo) -> bool:
+    """Whether the gateway's sidecar has kept the configuration in which only red is a target."""
+    (file,) = (running.directory / "data" / "sidecar").glob("*colorgateway-vn/*/snap.json")
+    text = file.read_text()
+    return "colorteller-red-vn" in text and "colorteller-white-vn" not in text
+
+
+def _answers_again(running: Demo, color: str) -> bool:
+    try:
+        return set(running.colors(5)) == {color}
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _envoy_of(running: Demo, replica: dict[str, Any]) -> int:
+    for proxy in running.proxies()[replica["virtualNode"]]:
+        if proxy["instance"] == replica["instance"]:
+            port = int(proxy["statusAddress"].rpartition(":")[2])
+            pid: int = json.loads(get(port, "/status")[1])["envoy"]["pid"]
+            return pid
+    raise AssertionError(f"{replica['name']} has no proxy")
+
+
+def _serves_again(running: Demo, replica: dict[str, Any]) -> bool:
+    now = running.replicas("colorteller-blue")
+    return all(each["state"] == "running" for each in now) and (
+        len(
+            running.api_get(f"/weft/v1/meshes/{MESH}/virtualNodes/colorteller-blue-vn/instances")[
+                "instances"
+            ]
+        )
+        == 2
+    )
+
+
+def _requests_by_endpoint(running: Demo) -> dict[str, int]:
+    """How many requests each blue replica's proxy has had."""
+    found = {}
+    for proxy in running.proxies()["colorteller-blue-vn"]:
+        port = int(proxy["statusAddress"].rpartition(":")[2])
+        clusters = json.loads(get(port, "/clusters")[1])
+        found[proxy["instance"]] = sum(
+            each["requests"] for name, each in clusters.items() if name.startswith("cds_ingress_")
+        )
+    return found
 
 
 def _accepted_versions(running: Demo) -> dict[str, dict[str, str | None]]:

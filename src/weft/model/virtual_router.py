@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import re2
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from weft.model.listener import Duration, HttpTimeout, Protocol, RouterListener, TcpTimeout
 from weft.model.schema import (
@@ -25,6 +27,30 @@ from weft.model.schema import (
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
 MatchText = Annotated[str, Field(min_length=1, max_length=255)]
+MAX_PROGRAM_SIZE = 1000
+"""RE2's measure of a pattern; App Mesh's Envoy took no larger ones (``re2.max_program_size``)."""
+
+
+def _runs_in_envoy(pattern: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        size: int = re2.compile(pattern, options).programsize
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise PydanticCustomError(
+            "regex", "{message}", {"message": f"is not a regular expression of RE2: {reason}"}
+        ) from None
+    if size > MAX_PROGRAM_SIZE:
+        message = f"is too large a pattern: {size}, where Envoy takes {MAX_PROGRAM_SIZE} at most"
+        raise PydanticCustomError("regex", "{message}", {"message": message})
+    return pattern
+
+
+RegexText = Annotated[MatchText, AfterValidator(_runs_in_envoy)]
+HeaderName = Annotated[
+    str, Field(min_length=1, max_length=50, pattern=r"^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+]
 HttpRetryEvent = Literal["server-error", "gateway-error", "client-error", "stream-error"]
 GrpcRetryEvent = Literal[
     "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"
@@ -92,7 +118,7 @@ class Suffix(Model):
 
 
 class Regex(Model):
-    regex: MatchText
+    regex: RegexText
 
 
 class InRange(Model):
@@ -108,7 +134,7 @@ class HeaderMatch(Model):
 
     invert: bool | None = None
     match: TextMatch | None = None
-    name: Annotated[str, Field(min_length=1, max_length=50)]
+    name: HeaderName
 
 
 class QueryParameterExact(Model):

@@ -26,7 +26,7 @@ from weft.sidecar.succession import Facts, Life, Source, Step
 from weft.sidecar.wakeup import Wakeup
 
 _QUICK_SECONDS = 0.05
-_STEADY_SECONDS = 1.0
+_STEADY_SECONDS = 0.5
 _PROBE_SECONDS = 0.25
 _QUIET_SECONDS = 60.0
 _KILL_AFTER_SECONDS = 3.0

@@ -41,6 +41,9 @@ class Counters:
     """What happened since the start; never reset."""
 
     pushes: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
+    resources: dict[ResourceType, int] = field(
+        default_factory=lambda: dict.fromkeys(ResourceType, 0)
+    )
     acks: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
     nacks: dict[ResourceType, int] = field(default_factory=lambda: dict.fromkeys(ResourceType, 0))
     suspects: dict[ResourceType, int] = field(

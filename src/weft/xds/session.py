@@ -161,10 +161,12 @@ class Session:
             ):
                 self._host.watch(self, response.nonce)
                 counters.pushes[response.kind] += 1
+                counters.resources[response.kind] += response.resources
                 counters.bytes_sent += len(response.data)
                 try:
                     await self._context.write(response.data)
-                except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+                except (grpc.aio.BaseError, asyncio.InvalidStateError):
+                    # The call has ended under our hands.
                     self.end(grpc.StatusCode.OK)
         finally:
             self._writing = False

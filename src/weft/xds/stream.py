@@ -26,18 +26,12 @@ from datetime import datetime, timedelta
 
 from weft.translate.snapshot import Encoded, ResourceType
 from weft.xds.cache import Change, Feed, Resources, Target, differing
-from weft.xds.subscription import (
-    Answer,
-    DeltaSubscription,
-    SotwSubscription,
-    Subscription,
-    Unanswered,
-)
+from weft.xds.subscription import NO_NAMES, Answer, Subscription, Unanswered
+from weft.xds.variants import DeltaSubscription, SotwSubscription
 from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
 
-_NO_NAMES: frozenset[str] = frozenset()
 _CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
 _LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
 
@@ -49,6 +43,8 @@ class Outgoing:
     kind: ResourceType
     nonce: str
     data: bytes
+    resources: int
+    """How many resources it adds, updates or removes; 0 only says that nothing changed."""
 
 
 class Stream:
@@ -125,14 +121,14 @@ class Stream:
                 if not self._waits(kind, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
-                new_clusters |= kind is _CLUSTERS and change.adds
+                new_clusters |= kind is _CLUSTERS and subscription.lacks(target)
             new_clusters |= kind is _CLUSTERS and subscription.adding(now, self._patience)
 
         refused = self._refused_clusters()
         for kind in (_LISTENERS, _ROUTES):
             if (subscription := self.subscriptions.get(kind)) is None:
                 continue
-            withheld = _NO_NAMES
+            withheld = NO_NAMES
             if refused:
                 withheld = _depending(subscription, target, refused)
             if change := subscription.update(target, withheld):
@@ -210,7 +206,8 @@ class Stream:
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()
-        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce))
+        said = len(change.updates) + len(change.removed)
+        return Outgoing(subscription.kind, nonce, with_nonce(change.body, nonce), said)
 
     def _warm(self, change: Change) -> None:
         """

@@ -12,8 +12,6 @@ A NACK names the response, not the resource, and what of it was applied is not k
 (Envoy refuses all of it for a broken constraint, only the culprit otherwise). So its
 resources are sent again one by one, and only one that is refused alone is held back,
 until its version changes.
-
-Citations are from the xDS protocol specification ("xDS REST and gRPC protocol").
 """
 
 from __future__ import annotations
@@ -24,12 +22,11 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import ClassVar
 
-from weft.translate.snapshot import Encoded, ResourceType
-from weft.xds.cache import Change, Resources, Target, content_version, differing
-from weft.xds.wire import DeltaRequest, Request, SotwRequest, Variant
+from weft.translate.snapshot import ResourceType
+from weft.xds.cache import Change, Resources, Target, differing
+from weft.xds.wire import Request, Variant
 
-_EVERYTHING = "*"
-_NO_NAMES: frozenset[str] = frozenset()
+NO_NAMES: frozenset[str] = frozenset()
 _NOTHING: Resources = {}
 
 _UNANSWERED_KEPT = 16
@@ -102,7 +99,7 @@ class Subscription:
         self.asked = 0
         """How often the proxy has asked for something, not only answered."""
         self.wildcard = False
-        self.names = _NO_NAMES
+        self.names = NO_NAMES
         self.told = _NOTHING
         """What the proxy holds if it accepts everything in flight."""
         self.accepted = _NOTHING
@@ -114,7 +111,7 @@ class Subscription:
         """The unsure ones that were refused alone."""
         self.rejection: Rejection | None = None
         """The last NACK, until everything it was about is accepted."""
-        self.unknown = _NO_NAMES
+        self.unknown = NO_NAMES
         """Names asked for that must be answered even when there is no such resource."""
         self.fresh = False
         """Whether the proxy waits for a response even when there is nothing to say."""
@@ -132,12 +129,12 @@ class Subscription:
     def wanted(self, target: Target) -> Resources:
         return target.wanted(self.kind, None if self.wildcard else self.names)
 
-    def update(self, target: Target, withheld: AbstractSet[str] = _NO_NAMES) -> Change | None:
+    def update(self, target: Target, withheld: AbstractSet[str] = NO_NAMES) -> Change | None:
         """The next response that adds or updates; None when there is nothing to say."""
         wanted = self.wanted(target)
-        if self.unsure and (alone := self._alone(target, wanted)):
+        if self.unsure and (alone := self._alone(target, wanted, withheld)):
             return alone
-        unknown = self.unknown - wanted.keys() if self.unknown else _NO_NAMES
+        unknown = self.unknown - wanted.keys() if self.unknown else NO_NAMES
         change = (
             self._selected(target, wanted, self.unsure | withheld, unknown)
             if self.unsure or withheld or unknown
@@ -202,16 +199,26 @@ class Subscription:
             wanted if after == wanted else after,
         )
 
-    def _alone(self, target: Target, wanted: Resources) -> Change | None:
+    def _alone(
+        self, target: Target, wanted: Resources, withheld: AbstractSet[str]
+    ) -> Change | None:
+        offered = {
+            (resource.name, resource.version)
+            for response in self.unanswered
+            for resource in response.change.updates
+        }
         for name in sorted(self.unsure):
             resource = wanted.get(name)
             if resource is None:
-                # Refused alone means not applied; of the others that is not known, and
-                # they have to be removed.
-                if name in self.held or not self.kind.wildcard:
-                    self._forget(name)
+                # No longer a matter of being refused. But an earlier version may have
+                # been applied, so it stays unsure until it is removed.
+                self.held.pop(name, None)
+                if not self.kind.wildcard:
+                    self.unsure.discard(name)
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
+                continue
+            if name in withheld or (name, resource.version) in offered:
                 continue
             after = {**self.told, name: resource}
             return target.change(
@@ -223,7 +230,7 @@ class Subscription:
                 (),
                 wanted if after == wanted else after,
             )
-        if not self.unsure:
+        if self.unsure.isdisjoint(wanted):
             self.rejection = None
         return None
 
@@ -241,13 +248,17 @@ class Subscription:
         self.told = change.after
         self.sent_revision = revision
         self.fresh = False
-        self.unknown = _NO_NAMES
+        self.unknown = NO_NAMES
 
     def waits(self, now: float, patience_seconds: float) -> bool:
         """Whether a response is unanswered and may still be answered soon."""
         # Most of the time nothing is; and the last one sent is the last to become suspect.
         unanswered = self.unanswered
         return bool(unanswered) and now - unanswered[-1].since < patience_seconds
+
+    def lacks(self, target: Target) -> bool:
+        """Whether something wanted has not been told at all, and is not held back."""
+        return not self.wanted(target).keys() <= self.told.keys() | self.held.keys()
 
     def adding(self, now: float, patience_seconds: float) -> bool:
         """Whether such a response names a resource that the proxy did not know."""
@@ -261,7 +272,9 @@ class Subscription:
         """What the proxy refuses now: resource by resource, once that is known."""
         if self.held:
             return tuple(self.held[name] for name in sorted(self.held))
-        return (self.rejection,) if self.rejection else ()
+        if self.rejection is not None and (self.unsure or not self.rejection.names):
+            return (self.rejection,)
+        return ()
 
     def again(self, names: AbstractSet[str]) -> None:
         """Tell these once more, changed or not."""
@@ -312,7 +325,8 @@ class Subscription:
             self.held[names[0]] = self.rejection
         told = dict(self.told)
         for resource in change.updates:
-            if told.get(resource.name) is not resource:
+            now_told = told.get(resource.name)
+            if now_told is None or now_told.version != resource.version:
                 continue  # A later response has replaced it.
             if (good := self.accepted.get(resource.name)) is None:
                 del told[resource.name]
@@ -330,115 +344,3 @@ class Subscription:
             self.told = {n: r for n, r in self.told.items() if n not in names}
         if not self.accepted.keys().isdisjoint(names):
             self.accepted = {n: r for n, r in self.accepted.items() if n not in names}
-
-
-class DeltaSubscription(Subscription):
-    """Names come and go one by one; what the proxy holds from before, it says."""
-
-    __slots__ = ()
-
-    variant = Variant.DELTA
-
-    def on_request(self, request: Request, at: datetime) -> Answer | None:
-        assert isinstance(request, DeltaRequest)
-        answer = self._answered(request.nonce, request.error, at) if request.nonce else None
-        first = not self.begun
-        if first:
-            self._begin(request)
-        # An answer may be stale, a subscription never is: it is said only once.
-        if first or request.subscribe or request.unsubscribe:
-            self.asked += 1
-        subscribed = request.subscribe - {_EVERYTHING}
-        unsubscribed = request.unsubscribe - {_EVERYTHING}
-        if _EVERYTHING in request.subscribe and not self.wildcard:
-            self.wildcard = self.fresh = True
-        if subscribed:
-            # "Note that … the server must send [it] even if the client has it": it may
-            # have dropped the resource since; only the first request says what it holds.
-            again = subscribed - request.known.keys() if first else subscribed
-            self.names |= subscribed
-            self.unknown |= again
-            self._drop(again)
-            for name in again:
-                self.held.pop(name, None)
-        if unsubscribed:
-            self.names -= unsubscribed
-            self._drop(unsubscribed)
-            if self.wildcard:
-                # The name may still belong to "everything": the proxy waits to be told.
-                self.unknown |= unsubscribed
-            else:
-                self.unknown -= unsubscribed
-                for name in unsubscribed:
-                    self._forget(name)
-        if _EVERYTHING in request.unsubscribe and self.wildcard:
-            self.wildcard = False
-            others = (self.told.keys() | self.unsure) - self.names
-            self._drop(others)
-            for name in others:
-                self._forget(name)
-        return answer
-
-    def _begin(self, request: DeltaRequest) -> None:
-        self.begun = True
-        # "If the first request for a type names nothing, it asks for everything."
-        self.wildcard = self.kind.wildcard and not request.subscribe
-        self.fresh = self.kind.wildcard
-        # What is known by version only; the bytes are needed of what we send, not of this.
-        known = {n: Encoded(n, version, b"") for n, version in request.known.items()}
-        self.told = self.accepted = known
-
-
-class SotwSubscription(Subscription):
-    """Every request carries all names; a version says what the proxy holds from before."""
-
-    __slots__ = ("_claimed", "_last_nonce", "_named")
-
-    variant = Variant.SOTW
-
-    def __init__(self, kind: ResourceType) -> None:
-        super().__init__(kind)
-        self._claimed = ""
-        self._last_nonce = ""
-        self._named = False
-
-    def on_request(self, request: Request, at: datetime) -> Answer | None:
-        assert isinstance(request, SotwRequest)
-        answer = None
-        if not self.begun:
-            self.begun = True
-            self.fresh = self.kind.wildcard
-            self._claimed = request.version
-        else:
-            if request.nonce:
-                answer = self._answered(request.nonce, request.error, at)
-            if request.nonce != self._last_nonce:
-                # Its names were said before our last response was read; the answer to
-                # that one will carry them, or newer ones.
-                return answer or Answer.STALE
-        before = (self.wildcard, self.names)
-        # "An empty list asks for everything, unless the stream has ever named something."
-        self._named = self._named or bool(request.names)
-        self.wildcard = _EVERYTHING in request.names if self._named else self.kind.wildcard
-        self.names = request.names - {_EVERYTHING}
-        if before != (self.wildcard, self.names):
-            self.asked += 1
-        if not self.wildcard and not self.told.keys() <= self.names:
-            self._drop(self.told.keys() - self.names)
-        for name in [] if self.wildcard else self.unsure - self.names:
-            self._forget(name)
-        # A second request about a nonce only changes names; it answers nothing.
-        return None if answer is Answer.STALE else answer
-
-    def update(self, target: Target, withheld: AbstractSet[str] = _NO_NAMES) -> Change | None:
-        if self._claimed:
-            claimed, self._claimed = self._claimed, ""
-            wanted = self.wanted(target)
-            if claimed == content_version(wanted):
-                self.told = self.accepted = wanted
-                self.fresh = False
-        return super().update(target, withheld)
-
-    def sent(self, change: Change, nonce: str, revision: int, since: float) -> None:
-        super().sent(change, nonce, revision, since)
-        self._last_nonce = nonce

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from bench.figures import Goal, Memory, Pushed, Results, Storm, goals, tables
 from bench.scenarios import Sample, quantile
 

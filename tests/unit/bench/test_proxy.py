@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2,
+)
+from envoy.service.discovery.v3 import discovery_pb2
+
 from bench.proxy import (
     CLUSTER,
     ENDPOINT,
@@ -17,14 +26,6 @@ from bench.proxy import (
     node,
     response,
 )
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
-from envoy.extensions.filters.network.http_connection_manager.v3 import (
-    http_connection_manager_pb2,
-)
-from envoy.service.discovery.v3 import discovery_pb2
 
 
 def a_proxy() -> Proxy:

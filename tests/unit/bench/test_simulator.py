@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bench.fleet import Fleet, Simulated
-from bench.floor import Floor, without_nonce
-from bench.proxy import ROUTE
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
+from bench.fleet import Fleet, Simulated
+from bench.floor import Floor, without_nonce
+from bench.proxy import ROUTE
 from weft.names import ProxyId, View
 
 

@@ -80,6 +80,13 @@ def test_every_problem_is_found_at_once() -> None:
         (route(match={}), "spec.httpRoute.match.prefix"),
         (route(match={"prefix": "/", "path": {"exact": "/a"}}), "spec.httpRoute.match"),
         (route(match={"path": {"exact": "/a", "regex": "b"}}), "spec.httpRoute.match.path"),
+        (route(match={"path": {"regex": "(("}}), "spec.httpRoute.match.path.regex"),
+        (route(match={"path": {"regex": "(?=a)"}}), "spec.httpRoute.match.path.regex"),
+        (route(match={"path": {"regex": "(abc){800}"}}), "spec.httpRoute.match.path.regex"),
+        (
+            route(match={"prefix": "/", "headers": [{"name": "a b"}]}),
+            "spec.httpRoute.match.headers[0].name",
+        ),
         (route(match={"prefix": "/", "scheme": "http"}), "spec.httpRoute.match.scheme"),
         (route(action={"weightedTargets": []}), "spec.httpRoute.action.weightedTargets"),
         (

@@ -10,9 +10,9 @@ from typing import Any
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.ads.handmade import cluster, endpoints, listener, routes, snapshot
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, ROUTES
-
 from weft.names import ProxyId, View
 from weft.translate.snapshot import ResourceType, Snapshot
 from weft.xds.cache import Feed
@@ -139,8 +139,7 @@ class Model:
                 self.held[kind].pop(name, None)
             if self.delta:
                 self.send(DeltaRequest(kind, names - before, before - names))
-            elif not any(r.kind is kind for r in self.unread):
-                # Else its names go with the answer to what it has not read yet.
+            else:
                 self.send(SotwRequest(kind, names, "v", self.nonces.get(kind, "")))
 
     def check(self) -> None:

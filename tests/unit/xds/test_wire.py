@@ -6,8 +6,8 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ads.handmade import cluster
 
+from tests.ads.handmade import cluster
 from weft.errors import BadRequest
 from weft.translate.snapshot import Encoded, ResourceType
 from weft.xds import wire

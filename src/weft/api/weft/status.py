@@ -10,6 +10,7 @@ from weft.api.parts import Parts
 from weft.api.weft.documents import moment
 from weft.names import Kind
 from weft.store.state import MeshState
+from weft.xds.delivery import Counters
 from weft.xds.status import State
 
 
@@ -41,6 +42,7 @@ class Status:
                     "waiting": states.count(State.WAITING),
                     "rejected": states.count(State.REJECTED),
                 },
+                "delivery": delivery(parts.delivery.counters),
                 "failures": [
                     {
                         "proxy": str(each.proxy),
@@ -53,6 +55,24 @@ class Status:
                 ],
             }
         )
+
+
+def delivery(counters: Counters) -> dict[str, Any]:
+    """What was sent to proxies since the start, and what they said to it."""
+    by_type = {
+        "responses": counters.pushes,
+        "resources": counters.resources,
+        "acks": counters.acks,
+        "nacks": counters.nacks,
+        "suspects": counters.suspects,
+    }
+    return {
+        **{
+            name: {kind.short: count for kind, count in counted.items()}
+            for name, counted in by_type.items()
+        },
+        "bytes": counters.bytes_sent,
+    }
 
 
 def meshes(state: MeshState) -> list[dict[str, Any]]:
