@@ -7,7 +7,8 @@ each with its own nonce. What ``weft serve`` needs beyond that is the price of b
 control plane (performance.md, G1).
 
 Commands are JSON lines on stdin: ``{"push": base64}`` sends a response that lacks only its
-nonce and answers with the time just before the first byte; end of input ends the process.
+nonce and answers with the time just before the first byte, ``{}`` with the number of streams
+that are open; end of input ends the process.
 """
 
 from __future__ import annotations
@@ -84,7 +85,11 @@ class Pusher:
             return
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
-            self._push(base64.b64decode(json.loads(line)["push"]))
+            command = json.loads(line)
+            if "push" in command:
+                self._push(base64.b64decode(command["push"]))
+            else:
+                _say({"streams": sum(stream.asked for _, stream in self._connections.values())})
 
     def _push(self, body: bytes) -> None:
         # Protobuf allows fields in any order: with the nonce first, all else is one tail.
@@ -129,11 +134,18 @@ class Floor(AbstractContextManager["Floor"]):
 
     def push(self, sample: bytes) -> int:
         """Send a response to every connection; the time just before the first byte."""
-        assert self._process.stdin is not None
         body = base64.b64encode(without_nonce(sample)).decode()
-        self._process.stdin.write(json.dumps({"push": body}).encode() + b"\n")
+        return int(self._ask({"push": body})["at"])
+
+    def streams(self) -> int:
+        """How many proxies have opened their stream."""
+        return int(self._ask({})["streams"])
+
+    def _ask(self, command: dict[str, str]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
         self._process.stdin.flush()
-        return int(self._answer()["at"])
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

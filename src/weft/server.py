@@ -117,6 +117,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         # What is alive now stays alive; the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        # A wave of proxies makes much that stays and hardly a cycle: with the defaults a
+        # third of its time goes into looking for them.
+        gc.set_threshold(50_000, 20, 100)
         yield Running(bound, parts, pipeline, ads, broken)
         parts.stopping.set()
 

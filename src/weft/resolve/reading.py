@@ -16,7 +16,7 @@ found to be as before, and the doubt ends there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, Literal, TypeVar, TypeVarTuple, Unpack
 
@@ -58,8 +58,9 @@ class _Part:
         self.call = call
         self.value: Any = None
         self.failure: Exception | None = None
-        self.reads: Set[Fact] = frozenset()
-        self.uses: Mapping[_Part, None] = {}
+        # Tuples, because there are many parts and a set is ten times larger.
+        self.reads: tuple[Fact, ...] = ()
+        self.uses: tuple[_Part, ...] = ()
         """In the order in which it asked for them."""
         self.users: set[_Part] = set()
         self.trust = _Trust.STALE
@@ -137,14 +138,7 @@ class Parts:
             value = function(reading, *args)
         except Exception as error:  # noqa: BLE001 - raised by whoever asks for the part
             failure = error
-        for fact in reading.reads - part.reads:
-            self._readers.setdefault(fact, set()).add(part)
-        for fact in part.reads - reading.reads:
-            self._no_longer_read(fact, part)
-        before, part.uses, part.reads = part.uses, reading.uses, reading.reads
-        for used in before:
-            if used not in part.uses:
-                self._no_longer_used(used, part)
+        self._note(part, reading.reads, reading.uses)
         part.trust = _Trust.SURE
         if failure is None and part.failure is None and part.value == value:
             return  # And the object stays, so that comparing it costs nothing to others.
@@ -152,6 +146,21 @@ class Parts:
         for user in part.users:
             if user.trust is _Trust.DOUBTFUL:
                 user.trust = _Trust.STALE
+
+    def _note(self, part: _Part, reads: set[Fact], uses: dict[_Part, None]) -> None:
+        """What a part rests on now, in place of what it rested on before."""
+        before = set(part.reads)
+        if before != reads:
+            for fact in reads - before:
+                self._readers.setdefault(fact, set()).add(part)
+            for fact in before - reads:
+                self._no_longer_read(fact, part)
+            part.reads = tuple(reads)
+        used_before, part.uses = part.uses, tuple(uses)
+        if used_before != part.uses:
+            for used in used_before:
+                if used not in uses:
+                    self._no_longer_used(used, part)
 
     def _release(self, part: _Part) -> None:
         del self._known[part.call]

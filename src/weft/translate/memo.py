@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from functools import wraps
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -20,17 +20,22 @@ def memoised(function: Callable[[V], R]) -> Callable[[V], R]:
     The same value asked for again finds its result on itself, which saves looking
     for an equal one: most of a thousand proxies' values are the very same.
     """
-    results: MutableMapping[V, R] = WeakKeyDictionary()
+    results: MutableMapping[V, tuple[R, ref[V]]] = WeakKeyDictionary()
     place = f"_{function.__module__}.{function.__qualname__}"
 
     @wraps(function)
     def result(value: V) -> R:
         found: R | None = value.__dict__.get(place)
         if found is None:
-            found = results.get(value)
-            if found is None:
-                found = results[value] = function(value)
+            known = results.get(value)
+            if known is None:
+                known = results[value] = (function(value), ref(value))
+            found, first = known[0], known[1]()
             value.__dict__[place] = found
+            if first is not value:
+                # The result is found by the first of the equal values: it must live as
+                # long as any of them, or the next to come would get a result of its own.
+                value.__dict__[f"{place} first"] = first
         return found
 
     return result

@@ -1,9 +1,9 @@
 """
 What one view is told: xDS resources, serialised once, versioned by content.
 
-A resource keeps the two framings it can travel in, so that a stream only joins
-bytes: ``delta`` is one ``resources`` entry of a DeltaDiscoveryResponse, ``sotw``
-one of a DiscoveryResponse. Both framings share the version, a content hash, so
+A resource is kept as it travels, so that a stream only joins bytes: ``delta`` is
+one ``resources`` entry of a DeltaDiscoveryResponse; ``sotw``, one of a
+DiscoveryResponse, is taken from it. Both share the version, a content hash, so
 replicas and restarts of the control plane agree and an unchanged resource is
 never sent again.
 """
@@ -63,7 +63,6 @@ class Encoded:
     name: str
     version: str
     delta: bytes = field(repr=False)
-    sotw: bytes = field(repr=False)
 
     @classmethod
     def of(cls, name: str, message: Message) -> Self:
@@ -82,8 +81,14 @@ class Encoded:
         entry = delta.resources.add(name=name, version=version_of(content))
         entry.resource.type_url = type_url
         entry.resource.value = content
+        return cls(name, entry.version, delta.SerializeToString())
+
+    @property
+    def sotw(self) -> bytes:
+        """As the other protocol has it. Few proxies speak that, so it is not kept twice."""
+        (entry,) = discovery_pb2.DeltaDiscoveryResponse.FromString(self.delta).resources
         sotw = discovery_pb2.DiscoveryResponse(resources=[entry.resource])
-        return cls(name, entry.version, delta.SerializeToString(), sotw.SerializeToString())
+        return bytes(sotw.SerializeToString())
 
 
 def version_of(content: bytes) -> str:

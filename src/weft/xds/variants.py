@@ -70,7 +70,7 @@ class DeltaSubscription(Subscription):
         self.wildcard = self.kind.wildcard and not request.subscribe
         self.fresh = self.kind.wildcard
         # What is known by version only; the bytes are needed of what we send, not of this.
-        known = {n: Encoded(n, version, b"", b"") for n, version in request.known.items()}
+        known = {n: Encoded(n, version, b"") for n, version in request.known.items()}
         self.told = self.accepted = known
 
 

@@ -42,3 +42,13 @@ def test_a_value_that_equals_another_has_its_hash() -> None:
     assert one == other
     assert hash(one) == hash(other) == hash(one)
     assert one != assignment(2)
+
+
+def test_the_last_of_equal_values_still_has_what_the_first_had() -> None:
+    first, second = assignment(1), assignment(1)
+    told = endpoint.encoded(first)
+    assert endpoint.encoded(second) is told
+    del first
+    gc.collect()
+
+    assert endpoint.encoded(assignment(1)) is told
