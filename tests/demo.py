@@ -75,7 +75,7 @@ class Demo:
             command = [*self.weft, "up", "-f", str(self.file)]
         command += ["--data", str(self.directory / "data")]
         command += ["--api", f"127.0.0.1:{self.api}", "--xds", f"127.0.0.1:{self.xds}"]
-        with (self.directory / "out").open("a") as out, (self.directory / "err").open("a") as err:
+        with (self.directory / "out").open("w") as out, (self.directory / "err").open("w") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, env=self.environment, text=True
             )

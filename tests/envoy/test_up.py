@@ -191,6 +191,18 @@ def waiting_demo(directory: Path) -> Iterator[Demo]:
         running.stop()
 
 
+def wait_for_colors(running: Demo) -> None:
+    """Until the gateway answers one."""
+
+    def answers() -> bool:
+        try:
+            return get(running.gateway, "/color")[0] == 200
+        except OSError:
+            return False
+
+    wait_for(answers, f"the gateway answers:\n{running.log()}")
+
+
 def test_a_demo_without_a_mesh_waits_until_others_have_created_it(tmp_path: Path) -> None:
     with waiting_demo(tmp_path) as running:
         assert running.log().count("waits for virtual node") == 6
@@ -198,7 +210,7 @@ def test_a_demo_without_a_mesh_waits_until_others_have_created_it(tmp_path: Path
 
         example = Path(__file__).parents[2] / "examples/colorapp/weft.yaml"
         running.run("apply", "-f", str(example))
-        running.wait_ready()
+        wait_for_colors(running)
         assert set(running.colors(30)) <= {"white", "blue", "red"}
 
 
@@ -207,6 +219,7 @@ def test_a_fresh_demo_undoes_what_was_changed(tmp_path: Path) -> None:
         first.run("split", "colorteller", "blue=0", "red=0")
         assert set(first.colors(20)) == {"white"}
     with demo(tmp_path, "--no-traffic", "--fresh") as second:
+        wait_for_colors(second)
         second.run("wait")
         assert set(second.colors(60)) == {"white", "blue", "red"}
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import Enum
 
 from weft.errors import Invalid
 from weft.local.client import ControlPlane, Json
 from weft.local.output import LogStream
-from weft.manifests.definition import Definition, located
+from weft.manifests.definition import ORDER, Definition, located
 from weft.manifests.files import Loaded
+from weft.names import Key
 
 
 class Applying(Enum):
@@ -41,16 +43,14 @@ async def apply(
         log.done(f"{said}kept as you left it; --fresh brings the example's own back")
         return
     try:
-        reply = await control_plane.apply(
-            [_input(each) for each in definitions],
-            prune=loaded.mesh if applying is Applying.AFRESH else None,
-            note="from files",
-        )
+        reply = await control_plane.apply([_input(each) for each in definitions], note="from files")
     except Invalid as error:
         raise Invalid(located(error.problems, definitions), fix=error.fix) from None
     counts = Counter(str(each.get("action")) for each in reply.body.get("outcomes") or ())
     done = ", ".join(f"{count} {action}" for action, count in sorted(counts.items()))
     revision = reply.body.get("revision", reply.revision)
+    if applying is Applying.AFRESH:
+        done += await _delete_others(control_plane, definitions)
     log.done(
         f"{said}{done or 'nothing to do'}"
         + (
@@ -60,6 +60,21 @@ async def apply(
         )
         + f", revision {revision}"
     )
+
+
+async def _delete_others(control_plane: ControlPlane, definitions: Sequence[Definition]) -> str:
+    """What is in the meshes of the files and not in the files."""
+    _, resources = await control_plane.resources()
+    wanted = {each.key for each in definitions}
+    meshes = {key.mesh for key in wanted}
+    others = [
+        key
+        for each in resources
+        if (key := Key.parse(str(each["key"]))).mesh in meshes and key not in wanted
+    ]
+    for key in sorted(others, key=lambda each: -ORDER.index(each.kind)):
+        await control_plane.delete(key)
+    return f", {len(others)} deleted" if others else ""
 
 
 def _input(definition: Definition) -> Json:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from weft import errors
 from weft.local import http
-from weft.names import Key
+from weft.names import Key, Kind
 from weft.settings import Address
 
 Json = Mapping[str, Any]
@@ -59,14 +59,14 @@ class ControlPlane:
         self,
         resources: Sequence[Json],
         *,
-        dry_run: bool = False,
-        prune: str | None = None,
         note: str = "",
     ) -> Reply:
-        body: dict[str, Any] = {"resources": list(resources), "dryRun": dry_run, "note": note}
-        if prune is not None:
-            body["prune"] = prune
+        body = {"resources": list(resources), "note": note}
         return await self._ask("POST", "/weft/v1/apply", body, seconds=60)
+
+    async def delete(self, key: Key) -> None:
+        """One resource; InUse while others refer to it."""
+        await self._ask("DELETE", _appmesh(key))
 
     async def register(
         self, node: Key, id: str, addresses: Mapping[str, str], lease_seconds: float
@@ -123,6 +123,17 @@ class ControlPlane:
             raise _error(answer, content)
         revision = answer.headers.get("x-weft-revision", "")
         return Reply(content, int(revision) if revision.isdecimal() else None)
+
+
+def _appmesh(key: Key) -> str:
+    mesh, parent, name = (quote(each, safe="") for each in (key.mesh, key.parent_name, key.name))
+    match key.kind:
+        case Kind.MESH:
+            return f"/v20190125/meshes/{mesh}"
+        case Kind.ROUTE | Kind.GATEWAY_ROUTE:
+            return f"/v20190125/meshes/{mesh}/{key.kind.parent}/{parent}/{key.kind}s/{name}"
+        case _:
+            return f"/v20190125/meshes/{mesh}/{key.kind}s/{name}"
 
 
 def _instance(node: Key, id: str) -> str:

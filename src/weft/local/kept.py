@@ -49,8 +49,8 @@ class Kept:
     ) -> None:
         """``patience_seconds``: not ready after that long (twice as long each time), it is restarted."""
         self.child: Child | None = None
-        self.ready = False
         self.exits = 0
+        self._answered = False
         self._start = start
         self._is_ready = is_ready
         self._note = note
@@ -65,6 +65,10 @@ class Kept:
     @property
     def pid(self) -> int | None:
         return self.child.pid if self.child is not None and self.child.alive else None
+
+    @property
+    def ready(self) -> bool:
+        return self._answered and self.pid is not None
 
     @property
     def failing(self) -> bool:
@@ -84,7 +88,7 @@ class Kept:
                 if self._is_over():
                     child.terminate()
                 how = await self._while_it_runs(child, started)
-            self.ready = False
+            self._answered = False
             self.exits += 1
             self._board.poke()
             if self._is_over():
@@ -100,7 +104,7 @@ class Kept:
         self._ending = True
         if self.child is not None:
             await self.child.end(grace_seconds, group=group)
-        self.ready = False
+        self._answered = False
         self._board.poke()
 
     async def ask_to_end(self, seconds: float) -> None:
@@ -120,7 +124,11 @@ class Kept:
             if not await child.ended_within(_SOCKETS_FREE_SECONDS):
                 child.kill()
         elif child.alive:
-            self.ready = True
+            self._answered = True
+            self._board.poke()
+            await child.ended_within(None)
+            # Whoever depends on it learns that before its last lines are read.
+            self._answered = False
             self._board.poke()
         return _how(await child.code())
 

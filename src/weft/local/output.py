@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
 from weft.clock import Clock
+from weft.local.outlet import Outlet
 
 _PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 """ANSI colours; red stays free for what is wrong."""
@@ -66,8 +66,7 @@ class LogStream:
         self._color_of: dict[str, int] = {}
         self._fold_seconds = fold_seconds if self._out.isatty() and not as_json else 0.0
         self._folded: dict[tuple[str, str, str], _Folded] = {}
-        self._broken = False
-        self._on_broken = on_broken
+        self._outlet = Outlet(self._out, on_broken)
         encoding = (getattr(self._out, "encoding", None) or "ascii").lower().replace("-", "")
         self.tick = "✓" if encoding.startswith("utf") else "+"
 
@@ -130,15 +129,7 @@ class LogStream:
         self._write(json.dumps(entry | ({"of": of} if of else {}), ensure_ascii=False))
 
     def _write(self, text: str) -> None:
-        if self._broken:
-            return
-        encoding = getattr(self._out, "encoding", None) or "utf-8"
-        try:
-            # A name that the terminal cannot show must not end the runner.
-            self._out.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-            self._out.flush()
-        except (BrokenPipeError, ConnectionError):
-            self._broken = True
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-            self._on_broken()
+        self._outlet.line(text)
+
+    def close(self) -> None:
+        self._outlet.flush(1.0)

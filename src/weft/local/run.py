@@ -148,6 +148,7 @@ class Runner:
             self._failure = _first(found)
         finally:
             self._ports.close()
+            self._log.close()
         if self._failure is not None:
             raise self._failure
         if not self._is_up and self._signals:

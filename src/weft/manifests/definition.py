@@ -32,7 +32,7 @@ _RECOGNISED_BY = (
     ("virtualRouterName", Kind.VIRTUAL_ROUTER),
     ("virtualGatewayName", Kind.VIRTUAL_GATEWAY),
 )
-_ORDER = (
+ORDER = (
     Kind.MESH,
     Kind.VIRTUAL_NODE,
     Kind.VIRTUAL_ROUTER,
@@ -41,6 +41,7 @@ _ORDER = (
     Kind.VIRTUAL_GATEWAY,
     Kind.GATEWAY_ROUTE,
 )
+"""In which kinds can be created, each after those it may need; deleted in the opposite one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Definition:
 
 def in_order(definitions: Iterable[Definition]) -> list[Definition]:
     """In the order in which they can be created, else as in the files."""
-    return sorted(definitions, key=lambda each: _ORDER.index(each.kind))
+    return sorted(definitions, key=lambda each: ORDER.index(each.kind))
 
 
 def located(problems: Iterable[Problem], definitions: Sequence[Definition]) -> list[Problem]:

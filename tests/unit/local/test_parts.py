@@ -1,9 +1,12 @@
 """The small parts of a runner, each by itself."""
 
 import asyncio
+import contextlib
 import io
 import json
+import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,53 @@ def test_the_runner_is_told_once_when_nobody_reads_any_more() -> None:
     log = stream(Broken(), on_broken=lambda: told.append(1))
     log.say("a")
     log.say("b")
+    assert told == [1]
+
+
+async def read_until(descriptor: int, holds: Callable[[bytes], bool]) -> bytes:
+    """Read beside a loop that goes on."""
+    os.set_blocking(descriptor, False)
+    got = b""
+    async with asyncio.timeout(30):
+        while not holds(got):
+            with contextlib.suppress(BlockingIOError):
+                got += os.read(descriptor, 65536)
+            await asyncio.sleep(0.001)
+    return got
+
+
+async def test_a_reader_that_pauses_gets_everything_later_and_blocks_nothing() -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "w") as out:
+        log = stream(out)
+        for i in range(5000):
+            log.line("web", f"{i:<60}")
+        got = await read_until(reader.fileno(), lambda got: got.count(b"\n") == 5000)
+    assert [int(line.split()[2]) for line in got.splitlines()] == list(range(5000))
+
+
+async def test_what_nobody_reads_is_left_out_beyond_a_limit_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("weft.local.outlet.MAX_KEPT_BYTES", 10_000)
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "w") as out:
+        log = stream(out)
+        for _ in range(5000):
+            log.line("web", "x" * 60)
+        got = await read_until(reader.fileno(), lambda got: b"left out" in got)
+    *lines, last = got.decode().splitlines()
+    assert last == f"({5000 - len(lines)} lines are left out here: nobody read them)"
+
+
+def test_a_reader_that_has_gone_is_told_once() -> None:
+    told: list[int] = []
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        log = stream(out, on_broken=lambda: told.append(1))
+        log.say("a")
+        log.say("b")
     assert told == [1]
 
 
@@ -310,11 +360,15 @@ def two(tmp_path: Path) -> Loaded:
     return load([str(tmp_path / "weft.yaml")], {})
 
 
-async def applied(loaded: Loaded, applying: Applying, *answers: bytes) -> tuple[list[Any], str]:
+async def applied(
+    loaded: Loaded, applying: Applying, *answers: bytes, asked: list[bytes] | None = None
+) -> tuple[list[Any], str]:
     out = io.StringIO()
     async with Scripted(*answers) as server:
         await apply(ControlPlane(server.address), loaded, applying, stream(out))
-        bodies = [json.loads(asked.partition(b"\r\n\r\n")[2] or b"null") for asked in server.asked]
+        bodies = [json.loads(each.partition(b"\r\n\r\n")[2] or b"null") for each in server.asked]
+        if asked is not None:
+            asked += server.asked
     return bodies, out.getvalue().strip()
 
 
@@ -337,9 +391,19 @@ async def test_a_mesh_that_is_all_there_is_not_touched(tmp_path: Path) -> None:
     assert said.endswith("kept as you left it; --fresh brings the example's own back")
 
 
-async def test_afresh_prunes_what_the_files_do_not_define(tmp_path: Path) -> None:
-    [sent], _ = await applied(two(tmp_path), Applying.AFRESH, ok({"revision": 1, "outcomes": []}))
-    assert sent["prune"] == "shop"
+async def test_afresh_deletes_what_the_files_do_not_define(tmp_path: Path) -> None:
+    keys = ["mesh/shop", "mesh/shop/virtualNode/old", "mesh/shop/virtualRouter/vr/route/r"]
+    keys += ["mesh/other/virtualNode/x", "mesh/shop/virtualRouter/vr"]
+    existing = ok({"revision": 7, "resources": [{"key": key} for key in keys]})
+    done = ok({"revision": 8, "outcomes": [{"action": "updated"}]})
+    asked: list[bytes] = []
+    _, said = await applied(two(tmp_path), Applying.AFRESH, done, existing, ok({}), asked=asked)
+    assert [each.split()[1].decode() for each in asked if each.startswith(b"DELETE")] == [
+        "/v20190125/meshes/shop/virtualRouter/vr/routes/r",
+        "/v20190125/meshes/shop/virtualRouters/vr",
+        "/v20190125/meshes/shop/virtualNodes/old",
+    ]
+    assert said.endswith("mesh shop   1 updated, 3 deleted, revision 8")
 
 
 async def test_nothing_is_applied_when_others_create_the_mesh(tmp_path: Path) -> None:
@@ -374,4 +438,4 @@ def test_the_demo_invites_with_three_commands_that_name_the_ports_in_use() -> No
 def test_a_gateway_port_that_is_none_is_named_with_its_flag() -> None:
     settings = Settings.read({}, {"HOME": "/"})
     with pytest.raises(CannotStart, match="--gateway-port is 'x', which is not a port"):
-        demo.demo(demo.DemoOptions(settings, gateway_port="x"))
+        demo.demo(demo.DemoOptions(settings, environment={"WEFT_DEMO_GATEWAY_PORT": "x"}))
