@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import resource
 import select
 import socket
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 from envoy.service.discovery.v3 import discovery_pb2
 
 from bench import http2
-from bench.processes import Died, end, spawned
+from bench.processes import Died, end, prepare, spawned
 
 
 class Pusher:
@@ -165,6 +164,5 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    prepare()
     Pusher().run()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,17 @@ def spawned(
         stderr=stderr,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
+
+
+def prepare() -> None:
+    """
+    What each process of ours does first: as many connections as the system allows.
+
+    Ctrl-C reaches all processes of a terminal; they end with their input, in order.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def end(process: subprocess.Popen[bytes], *, grace_seconds: float) -> None:

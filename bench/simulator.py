@@ -21,7 +21,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import resource
 import select
 import socket
 import sys
@@ -32,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import http2
+from bench.processes import prepare
 from bench.proxy import CLUSTER, LISTENER, SHORT, Change, Proxy, Response, ack, nack, node, response
 
 PATH = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -306,6 +306,7 @@ class Simulator:
             _say(self._report(timed_out=not done))
 
     def _report(self, *, timed_out: bool) -> dict[str, Any]:
+        cpu = time.process_time() - self._cpu
         by_type: dict[str, dict[str, int]] = {}
         for tally in self._tallies.values():
             for type_url, change in tally.changes.items():
@@ -327,7 +328,7 @@ class Simulator:
             "nacks": sum(t.nacks for t in self._tallies.values()),
             "control_bytes": self._all_control_bytes() - self._control_bytes,
             "by_type": by_type,
-            "cpu_seconds": time.process_time() - self._cpu,
+            "cpu_seconds": cpu,
             "sample": base64.b64encode(self._sample).decode(),
         }
 
@@ -347,11 +348,6 @@ def _say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    Simulator().run()
-
-
 if __name__ == "__main__":
-    main()
+    prepare()
+    Simulator().run()
