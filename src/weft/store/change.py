@@ -151,7 +151,8 @@ class Applied:
 
     @property
     def changed(self) -> bool:
-        return any(each.action is not Action.UNCHANGED for each in (*self.outcomes, *self.kept))
+        actions = [each.action for each in self.outcomes] + [each.action for each in self.kept]
+        return any(action is not Action.UNCHANGED for action in actions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from weft.api.parts import Parts
 from weft.api.routing import Route
 from weft.errors import BadRequest, Forbidden, Invalid, NotFound, Problem
 from weft.names import Arn, Key, Kind
-from weft.store.admission import Missing
 from weft.store.change import Create, Delete, Step, Tag, Untag, Update
+from weft.store.rules import Missing
 
 
 def routes(parts: Parts) -> list[Route]:

@@ -13,7 +13,7 @@ from weft.discovery.registry import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from weft.errors import Invalid, NotFound, Problem
 from weft.model.instance import Instance
 from weft.names import Key, Kind
-from weft.store.admission import Missing
+from weft.store.rules import Missing
 
 DEFAULT_LEASE_SECONDS = 15.0
 

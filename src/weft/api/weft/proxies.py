@@ -14,7 +14,7 @@ from weft.api.parts import Parts
 from weft.api.weft.waiting import unless_over
 from weft.errors import BadRequest, Invalid, NotFound, Problem, Rejected, TimedOut, WeftError
 from weft.names import Key
-from weft.store.admission import Missing
+from weft.store.rules import Missing
 from weft.xds.status import Settled
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
