@@ -18,8 +18,16 @@ from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Key, View
 from weft.resolve.proxy import proxy, resolve
-from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
-from weft.store.change import Action, Outcome
+from weft.resolve.reading import (
+    Fact,
+    Parts,
+    Reading,
+    children_of,
+    document_of,
+    documents_of,
+    instances_of,
+)
+from weft.store.change import Action, Kept, Outcome
 from weft.store.state import MeshState
 from weft.store.store import Event, Store
 from weft.translate.proxy import translate
@@ -113,8 +121,8 @@ class Pipeline:
     async def follow(self, events: list[Event]) -> None:
         """Take in revisions, several at once where they came faster than we follow."""
         self._state = events[-1].state
-        outcomes = [outcome for event in events for outcome in event.outcomes]
-        dropped = self._parts.drop(set(facts(outcomes)))
+        touched = {fact for event in events for fact in facts(event.outcomes, event.kept)}
+        dropped = self._parts.drop(touched)
         affected: list[View] = [args[0] for part, args in dropped if part is proxy]
         for i, view in enumerate(affected):
             if i and i % _VIEWS_IN_A_ROW == 0:
@@ -137,8 +145,11 @@ class Pipeline:
             self._publisher.publish(view, snapshot, revision)
 
 
-def facts(outcomes: Iterable[Outcome]) -> Iterator[Fact]:
+def facts(outcomes: Iterable[Outcome], kept: Iterable[Kept] = ()) -> Iterator[Fact]:
     """What a change touched, in the terms in which resolutions note what they read."""
+    for each in kept:
+        yield document_of(each.collection, each.name)
+        yield documents_of(each.collection)
     for outcome in outcomes:
         key = outcome.key
         match outcome.action:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ async def request(
         except h11.ProtocolError as error:
             raise ConnectionError(f"what answers at {address} does not speak HTTP") from error
         finally:
-            writer.close()
+            await _closed(writer)
 
 
 async def accepts(host: str, port: int, *, seconds: float = 1.0) -> bool:
@@ -48,8 +49,14 @@ async def accepts(host: str, port: int, *, seconds: float = 1.0) -> bool:
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
-    writer.close()
+    await _closed(writer)
     return True
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _connection(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

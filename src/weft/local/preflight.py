@@ -49,6 +49,11 @@ def _missing(workloads: Sequence[Workload], environment: Mapping[str, str]) -> I
 def _check_ports(
     settings: Settings, workloads: Sequence[Workload], setting_of_port: Mapping[int, Setting]
 ) -> None:
+    if settings.api.path:
+        raise CannotStart(
+            f"the API cannot be served at {settings.api}",
+            fix=f"give HOST:PORT, as in {API.flag} {API.default}",
+        )
     wanted: dict[int, str] = {}
 
     def want(host: str, port: int, what: str, fix: str) -> None:

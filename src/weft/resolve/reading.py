@@ -16,7 +16,7 @@ found to be as before, and the doubt ends there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Any, Literal, TypeVar, TypeVarTuple, Unpack
 
@@ -28,8 +28,17 @@ from weft.store.state import MeshState
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
 
-Fact = Key | tuple[Literal["children"], Kind, Key] | tuple[Literal["instances"], Key]
-"""A resource; which resources of a kind a resource has; the instances of a virtual node."""
+Fact = (
+    Key
+    | tuple[Literal["children"], Kind, Key]
+    | tuple[Literal["instances"], Key]
+    | tuple[Literal["document"], str, str]
+    | tuple[Literal["documents"], str]
+)
+"""
+A resource; which resources of a kind a resource has; the instances of a virtual node;
+one kept document; which documents a collection has.
+"""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """Which part: a function, and the arguments after the reading."""
@@ -41,6 +50,14 @@ def children_of(parent: Key, kind: Kind) -> Fact:
 
 def instances_of(node: Key) -> Fact:
     return ("instances", node)
+
+
+def document_of(collection: str, name: str) -> Fact:
+    return ("document", collection, name)
+
+
+def documents_of(collection: str) -> Fact:
+    return ("documents", collection)
 
 
 class _Trust(Enum):
@@ -214,6 +231,16 @@ class Reading:
         """Whether a workload was ever registered for this virtual node."""
         self.reads.add(instances_of(node))
         return self.state.instances_known(node)
+
+    def document(self, collection: str, name: str) -> Mapping[str, Any] | None:
+        """A kept document."""
+        self.reads.add(document_of(collection, name))
+        return self.state.document(collection, name)
+
+    def documents(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        """The documents of a collection by name, each of them read."""
+        self.reads.add(documents_of(collection))
+        return self.state.collection(collection)
 
     def part(self, function: Callable[[Reading, Unpack[Args]], R], *args: *Args) -> R:
         """

@@ -73,7 +73,32 @@ class Deregister:
     id: str
 
 
-Step = Create | Update | Put | Delete | Tag | Untag | Register | Deregister
+class Expect(StrEnum):
+    """What must be so for a document to be written."""
+
+    ANYTHING = "anything"
+    ABSENT = "absent"
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """
+    Anything else that is remembered: a JSON document by collection and name.
+
+    The surface that owns a collection knows its rules; the store keeps its documents
+    in the same revisions as everything else, and they can be read back and reverted.
+    """
+
+    collection: str
+    """Such as ``cloudmap/services``."""
+    name: str
+    document: Mapping[str, Any] | None = field(repr=False)
+    """None forgets it."""
+    expect: Expect = Expect.ANYTHING
+
+
+Step = Create | Update | Put | Delete | Tag | Untag | Register | Deregister | Keep
 
 
 class Action(StrEnum):
@@ -98,6 +123,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What one ``Keep`` did."""
+
+    collection: str
+    name: str
+    action: Action
+    document: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Author:
     """Who asks, and with what."""
 
@@ -112,10 +147,11 @@ class Applied:
 
     revision: int
     outcomes: tuple[Outcome, ...]
+    kept: tuple[Kept, ...] = ()
 
     @property
     def changed(self) -> bool:
-        return any(each.action is not Action.UNCHANGED for each in self.outcomes)
+        return any(each.action is not Action.UNCHANGED for each in (*self.outcomes, *self.kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +168,7 @@ class Entry:
     """What one revision did to one thing."""
 
     id: str
-    """A resource's key, or ``KEY/instance/ID``."""
+    """A resource's key, ``KEY/instance/ID``, or ``COLLECTION//NAME``."""
     action: Action
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None

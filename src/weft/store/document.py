@@ -17,6 +17,10 @@ from weft.store.state import Draft
 Document = Mapping[str, Any]
 _INSTANCE = "/instance/"
 _REGISTERED = "/instances"
+_KEPT = "//"
+
+REGISTRY_COLLECTIONS = frozenset({"cloudmap/instances"})
+"""Collections whose changes lists of changes leave out unless asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,20 @@ def id_of_registered(node: Key) -> str:
     return f"{node}{_REGISTERED}"
 
 
+def id_of_kept(collection: str, name: str) -> str:
+    return f"{collection}{_KEPT}{name}"
+
+
+def kept_of(id: str) -> tuple[str, str] | None:
+    """Collection and name, when an id is that of a kept document."""
+    collection, separator, name = id.partition(_KEPT)
+    return (collection, name) if separator else None
+
+
 def is_registry(id: str) -> bool:
+    """Whether a thing comes and goes with workloads, and not by an operator's hand."""
+    if kept := kept_of(id):
+        return kept[0] in REGISTRY_COLLECTIONS
     return _INSTANCE in id or id.endswith(_REGISTERED)
 
 
@@ -82,7 +99,9 @@ def instance_of(node: Key, id: str, document: Document) -> Instance:
 def load(draft: Draft, documents: Iterable[tuple[str, Document]]) -> None:
     """Write a whole set of documents into a draft."""
     for id, document in documents:
-        if _INSTANCE in id:
+        if kept := kept_of(id):
+            draft.keep(*kept, document)
+        elif _INSTANCE in id:
             node, _, name = id.partition(_INSTANCE)
             draft.put_instance(instance_of(Key.parse(node), name, document))
         elif id.endswith(_REGISTERED):
@@ -115,6 +134,8 @@ def told(document: Document | None) -> dict[str, Any]:
     """The part of a document that an operator changed, for showing differences."""
     if document is None:
         return {}
+    if "uid" not in document and "addresses" not in document:
+        return dict(document)
     return {name: document[name] for name in ("spec", "tags", "addresses") if name in document}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from weft.errors import BadRequest, Conflict
 from weft.names import Key
-from weft.store.change import Action, Change, Delete, Entry, Put, Step
+from weft.store.change import Action, Change, Delete, Entry, Keep, Put, Step
 from weft.store.database import Database, Logged, Row
-from weft.store.document import differences, is_registry, told
+from weft.store.document import differences, is_registry, kept_of, told
 
 
 def changes(database: Database, *, limit: int, before: int | None, registry: bool) -> list[Change]:
@@ -35,6 +35,9 @@ def inverse(database: Database, revision: int) -> list[Step]:
                 fix=f"revert {newest.revision} first, or write the resource anew",
             )
         before = database.before(line.id, revision)
+        if kept := kept_of(line.id):
+            steps.append(Keep(*kept, before.document if before else None))
+            continue
         key = Key.parse(line.id)
         if before is None or before.document is None:
             steps.append(Delete(key))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from weft.model.instance import Instance
 from weft.model.meta import Resource, Spec
@@ -21,7 +21,9 @@ from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualSe
 from weft.names import Key, Kind
 
 Table = Mapping[str, Resource]
+Document = Mapping[str, Any]
 _EMPTY: Table = {}
+_NO_DOCUMENTS: Mapping[str, Document] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class MeshState:
     """Instances by id, for each virtual node that ever had one registered."""
     referrers: Mapping[Key, frozenset[Key]] = field(default_factory=dict, repr=False)
     """Which resources name a resource, whether or not it exists."""
+    documents: Mapping[str, Mapping[str, Document]] = field(default_factory=dict, repr=False)
+    """Everything else that is remembered, by collection and name."""
 
     def resource(self, key: Key) -> Resource | None:
         return self.tables.get((key.parent, key.kind), _EMPTY).get(key.name)
@@ -60,6 +64,13 @@ class MeshState:
     def instances_known(self, node: Key) -> bool:
         """Whether a workload was ever registered for this virtual node (since it was created)."""
         return node in self.workloads
+
+    def document(self, collection: str, name: str) -> Document | None:
+        return self.documents.get(collection, _NO_DOCUMENTS).get(name)
+
+    def collection(self, collection: str) -> Mapping[str, Document]:
+        """The documents of a collection by name, in no set order."""
+        return self.documents.get(collection, _NO_DOCUMENTS)
 
     def referring(self, key: Key, kind: Kind) -> list[Key]:
         """The resources of a kind that name this one, sorted."""
@@ -125,13 +136,12 @@ class Draft:
         self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(state.tables)
         self._workloads: _Copied[Key, Instance] = _Copied(state.workloads)
         self._referrers = state.referrers
+        self._documents: _Copied[str, Document] = _Copied(state.documents)
 
     @property
     def state(self) -> MeshState:
         """What has been written so far, for checks between the steps of one change."""
-        return MeshState(
-            self._base.revision, self._tables.outer, self._workloads.outer, self._referrers
-        )
+        return self.freeze(self._base.revision)
 
     def put(self, resource: Resource) -> None:
         key = resource.key
@@ -161,8 +171,22 @@ class Draft:
         """Remember that a workload was registered for this node once."""
         self._workloads.inner(node)
 
+    def keep(self, collection: str, name: str, document: Document | None) -> None:
+        """Remember a document, or forget it."""
+        documents = self._documents.inner(collection)
+        if document is None:
+            documents.pop(name, None)
+        else:
+            documents[name] = document
+
     def freeze(self, revision: int) -> MeshState:
-        return MeshState(revision, self._tables.outer, self._workloads.outer, self._referrers)
+        return MeshState(
+            revision,
+            self._tables.outer,
+            self._workloads.outer,
+            self._referrers,
+            self._documents.outer,
+        )
 
     def _refer(self, key: Key, before: Spec | None, after: Spec | None) -> None:
         old = set(references(key, before)) if before else set()

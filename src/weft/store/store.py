@@ -23,7 +23,7 @@ from weft.errors import NotFound, Unavailable
 from weft.names import DEFAULT_ACCOUNT
 from weft.store import document, history
 from weft.store.admission import Admitted, admit
-from weft.store.change import Applied, Author, Change, Outcome, Step
+from weft.store.change import Applied, Author, Change, Kept, Outcome, Step
 from weft.store.database import Database, Row
 from weft.store.state import Draft, MeshState
 
@@ -39,6 +39,7 @@ class Event:
 
     state: MeshState
     outcomes: tuple[Outcome, ...]
+    kept: tuple[Kept, ...] = ()
 
 
 class Watcher:
@@ -108,7 +109,7 @@ class Store:
         """Do all steps as one revision, or none; answered once it is durable."""
         if dry_run:
             admitted = await self._admit(steps)
-            return Applied(self.state.revision, admitted.outcomes)
+            return Applied(self.state.revision, admitted.outcomes, admitted.kept)
         # A caller that goes away must not leave memory and disk disagreeing.
         return await asyncio.shield(self._apply(steps, author, note))
 
@@ -116,7 +117,7 @@ class Store:
         async with self._writing:
             admitted = await self._admit(steps)
             if not admitted.records:
-                return Applied(self.state.revision, admitted.outcomes)
+                return Applied(self.state.revision, admitted.outcomes, admitted.kept)
             row = Row(
                 self.state.revision + 1,
                 self._clock.now(),
@@ -132,10 +133,10 @@ class Store:
                     fix="see whether the disk of the data directory is full or read-only",
                 ) from error
             self.state = admitted.draft.freeze(row.revision)
-            event = Event(self.state, admitted.outcomes)
+            event = Event(self.state, admitted.outcomes, admitted.kept)
             for watcher in self._watchers:
                 watcher.wake(event)
-            return Applied(row.revision, admitted.outcomes)
+            return Applied(row.revision, admitted.outcomes, admitted.kept)
 
     async def _admit(self, steps: Sequence[Step]) -> Admitted:
         judge = functools.partial(admit, self.state, steps, self._clock, self._account)

@@ -262,6 +262,7 @@ class Scripted:
     def __init__(self, *answers: bytes) -> None:
         self.asked: list[bytes] = []
         self._answers = list(answers)
+        self._open = 0
 
     async def __aenter__(self) -> "Scripted":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -271,8 +272,21 @@ class Scripted:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+        async with asyncio.timeout(30):
+            while self._open:
+                await asyncio.sleep(0.001)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self._open -= 1
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             (int(line[16:]) for line in head.lower().split(b"\r\n") if b"content-length:" in line),
@@ -280,7 +294,7 @@ class Scripted:
         )
         self.asked.append(head + await reader.readexactly(length))
         writer.write(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
-        writer.close()
+        await writer.drain()
 
 
 def ok(body: Any, status: str = "200 OK", header: str = "") -> bytes:

@@ -257,6 +257,13 @@ def test_a_taken_port_is_named_with_its_flag_before_anything_starts(up: Start) -
     )
 
 
+def test_an_api_address_that_cannot_be_served_is_refused(up: Start) -> None:
+    running = up(**{"--api": "unix:/nowhere/api.sock"})
+    assert running.process.wait(60) == 1
+    running.close()
+    assert "error: the API cannot be served at unix:/nowhere/api.sock" in running.output
+
+
 def test_a_fixed_ingress_port_is_served_and_refused_when_taken(up: Start) -> None:
     port = free_port()
     running = up(WEB + f"    ingress: {port}\n").ready()

@@ -11,7 +11,18 @@ from weft.clock import ManualClock
 from weft.errors import CannotStart, Conflict, NotFound, Unavailable
 from weft.model.instance import Instance
 from weft.names import Key
-from weft.store.change import Action, Author, Create, Delete, Deregister, Put, Register, Update
+from weft.store.change import (
+    Action,
+    Author,
+    Create,
+    Delete,
+    Deregister,
+    Expect,
+    Keep,
+    Put,
+    Register,
+    Update,
+)
 from weft.store.store import Store
 
 ME = Author("ana", "pytest")
@@ -241,3 +252,30 @@ async def test_a_change_of_many_resources_leaves_others_their_turn(store: Store)
 
     assert turns > 10
     assert (await writing).revision == 1
+
+
+async def test_a_document_is_kept_with_resources_in_one_revision(tmp_path: Path) -> None:
+    async with Store.open(tmp_path, ManualClock()) as store:
+        stack = Keep("cloudformation/stacks", "shop/a//b", {"status": "CREATE_COMPLETE"})
+        applied = await store.apply([Create(MESH, {}), stack], ME)
+        assert [each.action for each in applied.kept] == [Action.CREATED]
+
+    async with Store.open(tmp_path, ManualClock()) as store:
+        assert store.state.revision == 1
+        assert store.state.document("cloudformation/stacks", "shop/a//b") == stack.document
+        await store.revert(1, ME)
+        assert store.state.collection("cloudformation/stacks") == {}
+        assert store.state.resource(MESH) is None
+
+
+async def test_a_document_is_written_only_where_it_was_expected(store: Store) -> None:
+    await store.apply([Keep("c", "a", {"x": 1}, Expect.ABSENT)], ME)
+
+    with pytest.raises(Conflict):
+        await store.apply([Create(MESH, {}), Keep("c", "a", {"x": 2}, Expect.ABSENT)], ME)
+    with pytest.raises(NotFound):
+        await store.apply([Keep("c", "b", None, Expect.PRESENT)], ME)
+    same = await store.apply([Keep("c", "a", {"x": 1})], ME)
+
+    assert (store.state.revision, same.changed) == (1, False)
+    assert store.state.resource(MESH) is None

@@ -14,7 +14,7 @@ from weft.api.weft.named import kind_named
 from weft.errors import Invalid, NotFound, Problem
 from weft.model.meta import Resource
 from weft.names import Key, Kind
-from weft.store.admission import Missing
+from weft.store.rules import Missing
 from weft.store.state import MeshState
 
 ORDER = {kind: i for i, kind in enumerate(Kind)}

@@ -11,7 +11,7 @@ from weft.errors import BadRequest, Invalid, NotFound, Problem
 from weft.names import Key, Kind, ProxyId, View
 from weft.resolve.matching import Request
 from weft.resolve.why import why
-from weft.store.admission import Missing
+from weft.store.rules import Missing
 from weft.store.state import MeshState
 
 
