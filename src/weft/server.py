@@ -23,6 +23,7 @@ import uvicorn
 
 from weft.api.app import app
 from weft.api.auth import refuse_to_bind
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.registry import Registry
@@ -154,6 +155,8 @@ async def _http(parts: Parts, listening: socket.socket) -> AsyncIterator[None]:
         app(parts),
         access_log=False,
         backlog=2048,
+        http=Connection,
+        ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,

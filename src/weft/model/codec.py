@@ -40,7 +40,7 @@ def decode(kind: Kind, sent: Any, *, at: str = "spec") -> Spec:
 def decode_as(model: type[T], sent: Any, *, at: str = "") -> T:
     """Any model, or Invalid with every problem found and its place below ``at``."""
     try:
-        return cast(T, _adapter(model).validate_python(sent))
+        return cast(T, _adapter(cast(Any, model)).validate_python(sent))
     except ValidationError as error:
         raise Invalid(sorted(set(problems(error, at)))) from None
 
