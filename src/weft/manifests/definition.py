@@ -53,8 +53,12 @@ class Definition:
     """The create input, mesh name filled in."""
     source: str
     """``file:line``."""
-    lines: Mapping[Path, str] = field(default_factory=dict, repr=False, compare=False)
-    """``file:line`` of each member of the body."""
+    document: Document | None = field(default=None, repr=False, compare=False)
+    """What it was read from; None when it was made from nothing."""
+    path: Path = field(default=(), repr=False, compare=False)
+    """Where in the document the body stands."""
+    origins: Mapping[Path, Path] | None = field(default=None, repr=False, compare=False)
+    """Where in the document each member of the body comes from, when it reads differently there."""
 
     @property
     def key(self) -> Key:
@@ -65,9 +69,14 @@ class Definition:
     def at(self, path: str) -> str:
         """``file:line`` of a member such as ``spec.listeners[0]``, or of what is around it."""
         steps = path_of(path)
+        if self.document is None:
+            return self.source
         for end in range(len(steps), 0, -1):
-            if found := self.lines.get(steps[:end]):
-                return found
+            if self.origins is not None:
+                if (origin := self.origins.get(steps[:end])) is not None:
+                    return self.document.at(origin)
+            elif line := self.document.lines.get((*self.path, *steps[:end])):
+                return f"{self.document.file}:{line}"
         return self.source
 
 
@@ -128,12 +137,7 @@ def definition(
 
     body = {name: member for name, member in value.items() if name != "kind"}
     body.setdefault("spec", {})
-    lines = {
-        at[len(path) :]: f"{document.file}:{line}"
-        for at, line in document.lines.items()
-        if len(at) > len(path) and at[: len(path)] == path
-    }
-    return Definition(kind, body, document.at(path), lines)
+    return Definition(kind, body, document.at(path), document, path)
 
 
 def _others(kind: Kind, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
