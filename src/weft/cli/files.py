@@ -16,7 +16,7 @@ from weft.cli.history import draw_entry, sign
 from weft.cli.render import Glyph, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
 from weft.cli.waiting import timeout_option, wait_for, wait_option
-from weft.errors import Invalid, WeftError
+from weft.errors import Invalid, Problem, WeftError
 
 if TYPE_CHECKING:
     from weft.manifests.files import Loaded
@@ -28,7 +28,8 @@ _file_option = click.option(
     multiple=True,
     required=True,
     metavar="FILE|DIR|-",
-    help="weft.yaml or App Mesh CLI input JSON; a directory, - for stdin; several times.",
+    help="weft.yaml, AWS CLI input, Kubernetes manifest, Terraform state or plan; a directory of "
+    "any of them, - for stdin; several times.",
 )
 
 
@@ -106,8 +107,17 @@ def _load(session: Session, files: tuple[str, ...]) -> Loaded:
             found = loaded(_only_mesh(session, error))
     except Invalid as error:
         raise _refused(error, "the files were not understood; nothing is written") from None
+    for warning in found.warnings:
+        session.warn(str(warning))
+    if found.foreign:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.foreign.items())
+        session.note(f"passed over, being no kinds of App Mesh: {kinds}")
     if found.workloads:
         session.note(f"{plural(len(found.workloads), 'workload')} left alone: weft up starts them")
+    if found.templates:
+        said = "a CloudFormation template cannot be read yet"
+        problems = tuple(Problem(f"{each.path}:1", said) for each in found.templates)
+        raise Refused(problems, headline="the files were not understood; nothing is written")
     if not found.definitions:
         session.warn("the files define no resources")
     return found

@@ -168,7 +168,7 @@ def _kind(value: Mapping[str, Any], problem: Any) -> Kind | None:
         if said in Kind.__members__.values():
             return Kind(said)
         if "apiVersion" in value:
-            problem((), f"a Kubernetes manifest ({said}) cannot be read yet")
+            problem((), f"a Kubernetes object ({said}) among others; write them as a List")
         else:
             problem(
                 ("kind",),

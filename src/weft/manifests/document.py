@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -110,8 +110,11 @@ def _no_constant(name: str) -> Any:
 # --- YAML --------------------------------------------------------------------------------
 
 
-_Fastest: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml where PyYAML was built with it: six times as fast, and bounded in depth."""
+if TYPE_CHECKING:
+    _Fastest = yaml.SafeLoader
+else:
+    # libyaml where PyYAML was built with it: six times as fast, and bounded in depth.
+    _Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Fastest):
@@ -160,14 +163,14 @@ class Root:
     ) -> Document | None:
         """Its value, variables filled in; None when it cannot be had."""
         builder = _Builder(self.file, self.text, environment, problems, is_template)
-        with _told(self.file, self.text, problems):
+        with _Told(self.file, self.text, problems):
             return Document(self.file, builder.value(self.node, ()), builder.lines)
         return None
 
 
 def yaml_roots(text: str, file: str, problems: list[Problem]) -> Iterator[Root]:
     """Every document of a text; what is wrong with one is added to ``problems``."""
-    with _told(file, text, problems):
+    with _Told(file, text, problems):
         for node in yaml.compose_all(text, Loader=_Loader):
             yield Root(file, text, node)
 
@@ -185,19 +188,39 @@ def yaml_documents(
             yield found
 
 
-@contextmanager
-def _told(file: str, text: str, problems: list[Problem]) -> Iterator[None]:
-    try:
-        yield
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        said = " ".join(filter(None, (error.context, error.problem))) or "cannot be read"
-        problems.append(Problem(f"{file}:{line}", f"not YAML: {said}{_hint(text, line)}"))
-    except yaml.YAMLError as error:
-        problems.append(Problem(f"{file}:1", f"not YAML: {str(error).splitlines()[0]}"))
-    except RecursionError:
-        problems.append(Problem(f"{file}:1", "is nested too deeply to be read"))
+class _Told:
+    """Turns what the parser raises into a problem with its place."""
+
+    def __init__(self, file: str, text: str, problems: list[Problem]) -> None:
+        self._file = file
+        self._text = text
+        self._problems = problems
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        match error:
+            case yaml.MarkedYAMLError():
+                mark = error.problem_mark or error.context_mark
+                line = mark.line + 1 if mark else 1
+                said = " ".join(filter(None, (error.context, error.problem))) or "cannot be read"
+                self._problem(line, f"not YAML: {said}{_hint(self._text, line)}")
+            case yaml.YAMLError():
+                self._problem(1, f"not YAML: {str(error).splitlines()[0]}")
+            case RecursionError():
+                self._problem(1, "is nested too deeply to be read")
+            case _:
+                return False
+        return True
+
+    def _problem(self, line: int, message: str) -> None:
+        self._problems.append(Problem(f"{self._file}:{line}", message))
 
 
 def _hint(text: str, line: int) -> str:

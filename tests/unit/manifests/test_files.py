@@ -247,8 +247,7 @@ def test_app_ports_are_free_unless_a_number_fixes_them(tmp_path: Path) -> None:
         ("resources:\n\t- a\n", "weft.yaml:2: not YAML: while scanning for the next token"),
         ("a: &x [*x]\n", "weft.yaml:1: a[0]: contains itself"),
         ("mesh: !Ref x\n", "weft.yaml:1: mesh: !Ref cannot be read here: 'x'"),
-        ("Resources: {}\n", "weft.yaml:1: a CloudFormation template cannot be read yet"),
-        ("apiVersion: v1\nkind: Pod\n", "weft.yaml:1: a Kubernetes manifest (Pod) cannot be read"),
+        ("- {apiVersion: v1, kind: Pod}\n", "weft.yaml:1: a Kubernetes object (Pod) among others"),
         ("kind: virtualNod\nmeshName: m\n", "weft.yaml:1: 'virtualNod' is not a kind"),
         ("mesh: {a: ${X}}\n", "weft.yaml:1: not YAML: "),
         ("just text\n", "weft.yaml:1: expected mesh, resources and workloads"),
@@ -269,7 +268,7 @@ def test_what_is_not_text_or_not_there_is_a_problem(tmp_path: Path) -> None:
     assert [each.message for each in caught.value.problems] == [
         "is not a text in UTF-8",
         "cannot be read: No such file or directory",
-        "the directory holds no .yaml, .yml, .json file",
+        "the directory holds no .yaml, .yml, .json, .template, .tfstate file",
     ]
 
 
