@@ -369,3 +369,8 @@ _resolver = _Loader("")
 
 def _tag_of(text: str) -> str:
     return str(_resolver.resolve(yaml.ScalarNode, text, (True, False)))  # type: ignore[no-untyped-call]
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether it is a text without quotes around it."""
+    return _tag_of(text).endswith(":str")
