@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from weft.errors import Problem
@@ -181,9 +182,16 @@ def _kind(value: Mapping[str, Any], problem: Any) -> Kind | None:
             return kind
     if "meshName" in value:
         return Kind.MESH
+    names = ["meshName", *(name for name, _ in _RECOGNISED_BY)]
+    near = [
+        f"; did you mean {found[0]!r} for {name!r}?"
+        for name in value
+        if (found := get_close_matches(name, names, n=1, cutoff=0.8))
+    ]
     problem(
         (),
         "this is no App Mesh resource: it has none of meshName, virtualNodeName, "
-        "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName",
+        "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName"
+        + "".join(near[:1]),
     )
     return None
