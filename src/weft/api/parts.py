@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from weft.clock import Clock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.settings import Settings
 from weft.store.store import Store
@@ -19,6 +20,8 @@ class Parts:
 
     store: Store
     registry: Registry
+    catalog: Catalog
+    """Cloud Map."""
     delivery: Delivery
     settings: Settings
     """With the addresses that are really bound."""
