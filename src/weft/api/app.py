@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weft.api.appmesh.handlers import routes as appmesh_routes
 from weft.api.auth import Door
+from weft.api.cloudmap.surface import surface as cloudmap
 from weft.api.dispatch import Dispatch
 from weft.api.exchange import Answer, Call
 from weft.api.parts import Parts
@@ -41,6 +42,7 @@ def surfaces(parts: Parts) -> list[Surface | Rest]:
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
         Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        cloudmap(parts),
         sts(parts),
     ]
 
