@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,14 +22,15 @@ from typing import Protocol
 import structlog
 import uvicorn
 
+from weft.api import exposure
 from weft.api.app import app
-from weft.api.auth import refuse_to_bind
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
+from weft.identity.credentials import Credentials
 from weft.pipeline import Pipeline
-from weft.settings import API, XDS, Address, Settings
+from weft.settings import API, Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer
@@ -70,8 +72,8 @@ async def _until_told(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     async with serving(settings) as running:
-        api, xds = running.settings.api, running.settings.xds
-        print(f"weft serves the API at http://{api} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
+        xds = running.settings.xds
+        print(f"weft serves the API at {running.settings.url} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
         waiting: asyncio.Future[object] = asyncio.ensure_future(told.wait())
         await asyncio.wait([waiting, running.broken], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -84,13 +86,14 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
-    for setting, address in ((API, settings.api), (XDS, settings.xds)):
-        if not address.is_loopback:
-            refuse_to_bind(address, setting)
+    exposure.check_addresses(settings)
+    context = exposure.server_context(settings.tls) if settings.tls else None
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
         store = await stack.enter_async_context(Store.open(settings.data, clock, settings.account))
+        credentials = await Credentials.open(store, settings.data)
+        exposure.check_credentials(settings, len(credentials))
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
         ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
@@ -110,9 +113,12 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock=clock,
             version=version("weft"),
             started_at=clock.now(),
+            credentials=credentials,
         )
-        await stack.enter_async_context(_http(parts, api_socket))
+        await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))
+        for sentence in exposure.given_up(bound):
+            log.warning(sentence)
         log.info("serving", api=str(bound.api), xds=str(bound.xds), revision=store.state.revision)
         # What is alive now stays alive; the collector need not look at it again.
         gc.collect()
@@ -144,7 +150,9 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def _http(parts: Parts, listening: socket.socket) -> AsyncIterator[None]:
+async def _http(
+    parts: Parts, listening: socket.socket, context: ssl.SSLContext | None
+) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app(parts),
         access_log=False,
@@ -155,6 +163,8 @@ async def _http(parts: Parts, listening: socket.socket) -> AsyncIterator[None]:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=75,
     )
+    config.load()
+    config.ssl = context
     server = _Quiet(config)
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
@@ -207,9 +217,7 @@ def _with_port(address: Address, port: int) -> Address:
 def _announced(settings: Settings) -> Iterator[None]:
     """Tell whoever looks into the data directory where we are."""
     file = settings.data / ADDRESSES
-    text = json.dumps(
-        {"api": f"http://{settings.api}", "xds": str(settings.xds), "pid": os.getpid()}
-    )
+    text = json.dumps({"api": settings.url, "xds": str(settings.xds), "pid": os.getpid()})
     _replace(file, text)
     try:
         yield

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from weft.clock import Clock
 from weft.discovery.registry import Registry
+from weft.identity.credentials import Credentials
 from weft.settings import Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
@@ -25,5 +26,6 @@ class Parts:
     clock: Clock
     version: str
     started_at: datetime
+    credentials: Credentials = field(default_factory=Credentials)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: long waits end."""

@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 from weft.errors import CannotStart
 from weft.store import schema
 from weft.store.change import Author
+from weft.store.credentials import CredentialTable
 from weft.store.document import Document, Record, milliseconds, moment
 
 _BATCH = 500
@@ -65,6 +66,8 @@ class Database:
                 f"{self.path} cannot be used: {error.orig or error}",
                 fix="restore it from a backup, or start with another --data directory",
             ) from error
+
+        self.credentials = CredentialTable(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()

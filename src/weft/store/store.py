@@ -67,6 +67,8 @@ class Store:
     ) -> None:
         self.state = state
         """Everything at the newest revision."""
+        self.credentials = database.credentials
+        """Beside the log; to be used in ``blocking``."""
         self._database = database
         self._clock = clock
         self._account = account
@@ -168,6 +170,10 @@ class Store:
         self._known(revision, lowest=1)
         steps = await self._read(history.inverse, self._database, revision)
         return await self.apply(steps, author, note=f"revert {revision}")
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Call what waits for the disk, in the thread that writes."""
+        return await self._write(function, *args)
 
     def _known(self, revision: int, lowest: int = 0) -> None:
         if not lowest <= revision <= self.state.revision:

@@ -11,6 +11,7 @@ from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
 from weft.api.weft.status import Status
 from weft.api.weft.why import Why
+from weft.identity.caller import Right
 
 _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
@@ -31,7 +32,7 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/weft/v1/wait", proxies.wait),
         Route("GET", "/weft/v1/why", Why(parts).explain),
         Route("GET", _INSTANCES, instances.list_instances),
-        Route("PUT", _INSTANCES + "/{id}", instances.register),
-        Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat),
-        Route("DELETE", _INSTANCES + "/{id}", instances.deregister),
+        Route("PUT", _INSTANCES + "/{id}", instances.register, Right.REGISTER),
+        Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat, Right.REGISTER),
+        Route("DELETE", _INSTANCES + "/{id}", instances.deregister, Right.REGISTER),
     ]
