@@ -9,7 +9,7 @@ nothing of the mesh has been touched: a rollback has nothing to undo.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from weft.api.cloudformation.refusals import ValidationError
@@ -70,6 +70,7 @@ class Wanted:
     values: Mapping[str, str] = field(default_factory=dict)
     """More values in the place of stand-ins; an empty one takes a value back."""
     refuse_foreign: bool = False
+    change_set_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +171,25 @@ class Stacks:
         return Planned(wanted, previous, base, made, place, values, values != dict(before))
 
     async def write(
-        self, planned: Planned, author: Author, *, note: str, record_failure: bool = False
+        self,
+        planned: Planned,
+        author: Author,
+        *,
+        note: str,
+        also: Sequence[Step] = (),
+        on_failure: Sequence[Step] | None = None,
     ) -> Written:
         """
         Write what was planned; the caller has the turn.
 
-        A failure is raised with every problem, or, where it is to be recorded,
-        becomes the stack's history and part of the answer.
+        ``also`` is written in the same revision. A failure is raised with every
+        problem; where ``on_failure`` says what to write then, it becomes the stack's
+        history and part of the answer.
         """
         refuse(planned.wanted.template.document, planned.early)
         verb = "CREATE" if planned.base is None else "UPDATE"
         if planned.late:
-            return await self._not_written(
-                planned, planned.late, author, verb, note, record_failure=record_failure
-            )
+            return await self._not_written(planned, planned.late, author, verb, note, on_failure)
         stack = self._after(planned, verb)
         happened = happenings.written(stack, planned.plan, verb)
         stack, steps = remembered(
@@ -196,15 +202,14 @@ class Stacks:
                     Keep(STACKS, stack.name, stack.to_document()),
                     *steps,
                     *self._given(planned),
+                    *also,
                 ],
                 author,
                 note=note,
             )
         except _OF_A_RESOURCE as error:
             found = findings_of(error, planned.plan.owners)
-            return await self._not_written(
-                planned, found, author, verb, note, record_failure=record_failure
-            )
+            return await self._not_written(planned, found, author, verb, note, on_failure)
         return Written(stack, planned.plan, applied.revision, changed=True)
 
     async def tried(self, planned: Planned, author: Author) -> list[Finding]:
@@ -257,6 +262,7 @@ class Stacks:
             outputs=made.outputs,
             imports=made.imports,
             resources=made.resources,
+            change_set_id=wanted.change_set_id or before.change_set_id,
         )
 
     async def _not_written(
@@ -266,11 +272,10 @@ class Stacks:
         author: Author,
         verb: str,
         note: str,
-        *,
-        record_failure: bool,
+        on_failure: Sequence[Step] | None,
     ) -> Written:
         findings = tuple(findings)
-        if not record_failure:
+        if on_failure is None:
             found = planned.wanted.template.document
             raise Invalid(problem_of(found, each) for each in findings)
         roll_back = not planned.wanted.rollback_disabled
@@ -279,7 +284,9 @@ class Stacks:
             stack = replace(stack, resources={}, outputs=(), imports=())
             status = "ROLLBACK_COMPLETE" if roll_back else "CREATE_FAILED"
         else:
-            stack = replace(planned.base, updated_at=planned.place.at)
+            stack = replace(
+                planned.base, updated_at=planned.place.at, change_set_id=stack.change_set_id
+            )
             status = "UPDATE_ROLLBACK_COMPLETE"
         happened = happenings.failed(stack, planned.plan, findings, verb, roll_back=roll_back)
         told = next((each.reason for each in reversed(happened) if each.reason), "")
@@ -288,7 +295,9 @@ class Stacks:
             stack, happened, planned.place.at, planned.wanted.token, self._store.state
         )
         applied = await self._store.apply(
-            [Keep(STACKS, stack.name, stack.to_document()), *steps], author, note=f"{note}: failed"
+            [Keep(STACKS, stack.name, stack.to_document()), *steps, *on_failure],
+            author,
+            note=f"{note}: failed",
         )
         return Written(stack, planned.plan, applied.revision, changed=False, failed=findings)
 
@@ -366,6 +375,7 @@ class Stacks:
         gone = replace(gone, resources={}, outputs=(), imports=())
         forget = [
             Keep(STACKS, stack.name, None),
+            Keep(GIVEN, stack.name, None),
             Keep(DELETED, gone.uuid, gone.to_document()),
             *(
                 Keep(CHANGE_SETS, id, None)
