@@ -29,7 +29,7 @@ answers before a service is asked (Unauthenticated, AccessDenied) is in no model
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -38,6 +38,8 @@ class WeftError(Exception):
 
     code = "InternalServerErrorException"
     status = 500
+    members: Mapping[str, str] = {}
+    """What a service's model has beside the message; AWS's clients hand it to the caller."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)

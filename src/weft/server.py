@@ -26,6 +26,7 @@ from weft.api import exposure
 from weft.api.app import app
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
 from weft.identity.credentials import Credentials
@@ -99,8 +100,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
+        catalog = Catalog(store, clock)
         broken = asyncio.get_running_loop().create_future()
-        for part in (pipeline, registry):
+        for part in (pipeline, registry, catalog):
             stack.push_async_callback(_ended, asyncio.create_task(_run(part, broken)))
         xds_port = await ads.start()
         stack.push_async_callback(ads.stop)
@@ -108,6 +110,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         parts = Parts(
             store=store,
             registry=registry,
+            catalog=catalog,
             delivery=delivery,
             settings=bound,
             clock=clock,

@@ -20,6 +20,7 @@ from botocore.config import Config
 from weft.api.app import app
 from weft.api.parts import Parts
 from weft.clock import SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.settings import Address, Settings
 from weft.store.store import Store
@@ -51,7 +52,7 @@ class Served:
     def revision(self) -> int:
         return self.parts.store.state.revision
 
-    def client(self, **named: Any) -> Any:
+    def client(self, service: str = "appmesh", **named: Any) -> Any:
         """boto3's client, as it comes."""
         settings = {
             "endpoint_url": self.url,
@@ -60,7 +61,7 @@ class Served:
             "aws_secret_access_key": "secret",
             "config": Config(retries={"total_max_attempts": 1}),
         }
-        return boto3.client("appmesh", **{**settings, **named})
+        return boto3.client(service, **{**settings, **named})
 
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -106,6 +107,7 @@ def served(directory: Path) -> Iterator[Served]:
             parts = Parts(
                 store=store,
                 registry=Registry(store, clock),
+                catalog=Catalog(store, clock),
                 delivery=Delivery(clock),
                 settings=Settings(api=address, xds=Address("127.0.0.1", 1), data=directory),
                 clock=clock,

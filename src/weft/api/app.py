@@ -16,6 +16,7 @@ from weft.api.appmesh.handlers import routes as appmesh_routes
 from weft.api.auth import Door
 from weft.api.cloudformation.engine import Stacks
 from weft.api.cloudformation.surface import surface as cloudformation
+from weft.api.cloudmap.surface import surface as cloudmap
 from weft.api.dispatch import Dispatch
 from weft.api.exchange import Answer, Call
 from weft.api.parts import Parts
@@ -44,6 +45,7 @@ def surfaces(parts: Parts) -> list[Surface | Rest]:
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
         Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        cloudmap(parts),
         cloudformation(stacks),
         sts(parts),
     ]

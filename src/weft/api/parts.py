@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from weft.clock import Clock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.identity.credentials import Credentials
 from weft.settings import Settings
@@ -20,6 +21,8 @@ class Parts:
 
     store: Store
     registry: Registry
+    catalog: Catalog
+    """Cloud Map."""
     delivery: Delivery
     settings: Settings
     """With the addresses that are really bound."""

@@ -116,9 +116,7 @@ def test_names_that_only_look_like_it_do_not(host: bytes) -> None:
 
 def test_a_page_in_somebody_s_bucket_is_still_another_site() -> None:
     with pytest.raises(Forbidden, match="Origin"):
-        LOCAL.check(
-            scope((b"host", b"localhost"), (b"origin", b"https://bucket.s3.amazonaws.com"))
-        )
+        LOCAL.check(scope((b"host", b"localhost"), (b"origin", b"https://bucket.s3.amazonaws.com")))
 
 
 def test_configured_names_pass_with_any_port() -> None:
