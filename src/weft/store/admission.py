@@ -39,6 +39,7 @@ from weft.store.change import (
     Keep,
     Kept,
     Outcome,
+    Prune,
     Put,
     Register,
     Step,
@@ -119,10 +120,12 @@ class _Admission:
                 self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(self._existing(key), sent)
-            case Put(key, sent, tags):
-                self._put_step(key, sent, tags)
+            case Put(key, sent, tags, labels):
+                self._put_step(key, sent, tags, labels)
             case Delete(key):
                 self._delete(self._existing(key))
+            case Prune():
+                self._prune(step)
             case Tag(key, tags):
                 self._tag(self._existing(key), dict(tags))
             case Untag(key, names):
@@ -169,16 +172,35 @@ class _Admission:
         kept = old.tags if tags is None else tags
         self._write(Resource(old.key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _put_step(self, key: Key, sent: object, tags: Tags | None) -> None:
+    def _put_step(self, key: Key, sent: object, given: Tags | None, labels: Tags) -> None:
         old = self.draft.state.resource(key)
+        kept = given if given is not None else old.tags if old else ()
+        tags = tuple({**dict(kept), **dict(labels)}.items())
         if old is None:
-            self._create(key, sent, tags or ())
-        elif old.sent == without_nulls(sent) and tags in (None, old.tags):
+            self._create(key, sent, tags)
+        elif old.sent == without_nulls(sent) and dict(tags) == dict(old.tags):
             self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
         else:
-            if found := _tag_problems(tags or ()):
+            if found := _tag_problems(tags):
                 raise Invalid(found)
             self._update(old, sent, tags)
+
+    def _prune(self, step: Prune) -> None:
+        wanted = set(step.labels)
+        if not wanted:
+            raise BadRequest("what is to go must be named by a tag", fix="give a label")
+        going = [
+            each
+            for each in self.draft.state.resources()
+            if each.key.mesh in step.meshes
+            and each.key.kind is not Kind.MESH
+            and each.key not in step.keep
+            and wanted <= set(each.tags)
+        ]
+        # Routes before the routers they live in.
+        going.sort(key=lambda each: (not each.key.parent_name, each.key))
+        for each in going:
+            self._delete(each)
 
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
@@ -357,7 +379,7 @@ def _tag_problems(tags: Tags, *, limit: bool = True) -> list[Problem]:
 
 def _key_of(step: Step) -> Key | None:
     match step:
-        case Keep():
+        case Keep() | Prune():
             return None
         case Register(instance):
             return instance.node

@@ -41,11 +41,22 @@ class Put:
     sent: Any = field(repr=False)
     tags: Tags | None = None
     """None leaves the tags as they are."""
+    labels: Tags = ()
+    """Tags that it carries besides, whatever it carried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
     key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Delete what carries all these tags in these meshes, but for what is kept; never a mesh."""
+
+    meshes: frozenset[str]
+    labels: Tags
+    keep: frozenset[Key] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ class Keep:
     expect: Expect = Expect.ANYTHING
 
 
-Step = Create | Update | Put | Delete | Tag | Untag | Register | Deregister | Keep
+Step = Create | Update | Put | Delete | Prune | Tag | Untag | Register | Deregister | Keep
 
 
 class Action(StrEnum):
