@@ -78,6 +78,8 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
     admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        # Its message may name what is missing and not what needs it.
+        errors[0][1].add_note(str(errors[0][0] or ""))
         raise errors[0][1]
     if errors:
         raise Invalid(
@@ -114,8 +116,8 @@ class _Admission:
 
     def take(self, step: Step) -> None:
         match step:
-            case Create(key, sent, tags):
-                self._create(key, sent, tags)
+            case Create(key, sent, tags, uid):
+                self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(self._existing(key), sent)
             case Put(key, sent, tags, labels):
@@ -145,7 +147,7 @@ class _Admission:
             raise NotFound(str(Missing(missing, self._account)))
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags) -> None:
+    def _create(self, key: Key, sent: object, tags: Tags, uid: str | None = None) -> None:
         if self.draft.state.resource(key) is not None:
             raise Conflict(
                 f"{key.kind.title} with name {key.name} already exists"
@@ -159,7 +161,7 @@ class _Admission:
         if found:
             raise Invalid(found)
         now = self._now()
-        metadata = Metadata(self._clock.uid(), 1, now, now)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
     def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
