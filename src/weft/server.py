@@ -115,6 +115,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock=clock,
             version=version("weft"),
             started_at=clock.now(),
+            pipeline=pipeline,
         )
         await stack.enter_async_context(_http(parts, api_socket))
         stack.enter_context(_announced(bound))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from weft.clock import Clock
 from weft.discovery.registry import Registry
+from weft.pipeline import Pipeline
 from weft.settings import Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
@@ -25,5 +26,7 @@ class Parts:
     clock: Clock
     version: str
     started_at: datetime
+    pipeline: Pipeline | None = None
+    """None where no proxies are served."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: long waits end."""

@@ -17,7 +17,7 @@ from weft.checks import (
     tls,
     traffic,
 )
-from weft.checks.finding import Check, Finding, Severity
+from weft.checks.finding import Check, Finding
 from weft.checks.proposal import Refusal
 from weft.checks.proxies import Live, Observed
 from weft.checks.scope import Mesh
@@ -40,6 +40,10 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
 OF_PROXIES: tuple[Check[Live], ...] = proxies.CHECKS
 """For what proxies report."""
 CATALOGUE: tuple[Check[Any], ...] = (*OF_DEFINITIONS, *OF_MESHES, *OF_PROXIES)
+STANDING = frozenset(each.code for each in CATALOGUE if each not in OF_DEFINITIONS)
+"""The codes of what can be found in what is in force."""
+PROPOSED = frozenset(each.code for each in CATALOGUE if each not in OF_PROXIES)
+"""The codes of what can be found in definitions that are not."""
 BY_CODE = {each.code: each for each in CATALOGUE}
 
 THEMES = (
@@ -56,17 +60,20 @@ THEMES = (
 )
 
 
-def check(
-    state: MeshState, *, mesh: str | None = None, observed: Observed | None = None
-) -> tuple[Finding, ...]:
-    """Everything that is found in a state, and among its proxies where they are known."""
+def check(state: MeshState, mesh: str | None = None) -> tuple[Finding, ...]:
+    """Everything that is found in a state: in one mesh, or in all of them."""
     found: list[Finding] = []
     for each in state.children(None, Kind.MESH):
         if mesh in (None, each.key.name):
             found += _applied(OF_MESHES, Mesh(state, each.key.name))
-    if observed is not None:
-        found += _applied(OF_PROXIES, Live(state, observed, mesh))
     return in_order(found)
+
+
+def check_proxies(
+    state: MeshState, observed: Observed, mesh: str | None = None
+) -> tuple[Finding, ...]:
+    """Everything that is found among the proxies."""
+    return in_order(_applied(OF_PROXIES, Live(state, observed, mesh)))
 
 
 def refused(refusals: Iterable[Refusal]) -> tuple[Finding, ...]:
@@ -77,14 +84,6 @@ def refused(refusals: Iterable[Refusal]) -> tuple[Finding, ...]:
 def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """By area, the worst first; each once."""
     return tuple(sorted(dict.fromkeys(found), key=lambda each: each.order))
-
-
-def counts(found: Iterable[Finding]) -> dict[str, int]:
-    """How many there are of each severity."""
-    counted = dict.fromkeys(map(str, Severity), 0)
-    for each in found:
-        counted[each.severity.value] += 1
-    return counted
 
 
 def _applied(checks: Iterable[Check[Any]], scope: Any) -> list[Finding]:

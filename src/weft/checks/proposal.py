@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from weft.checks.finding import Check, Finding, Found, Severity
+from weft.checks.finding import Check, Found, Severity
 from weft.clock import Clock
 from weft.errors import Invalid, NotFound, Problem, WeftError
-from weft.names import Key, Kind
+from weft.names import Key
 from weft.store.admission import considered
 from weft.store.change import Put
 from weft.store.state import MeshState
@@ -27,8 +27,6 @@ class Proposal:
     """A state as it would be, as far as the definitions can be understood."""
 
     state: MeshState
-    keys: frozenset[Key]
-    """What is defined."""
     refusals: tuple[Refusal, ...]
 
 
@@ -37,7 +35,6 @@ def propose(state: MeshState, steps: Sequence[Put], clock: Clock, account: str) 
     admitted, errors = considered(state, steps, clock, account)
     return Proposal(
         admitted.draft.state,
-        frozenset(step.key for step in steps),
         tuple(Refusal(key, error) for key, error in errors if key is not None),
     )
 
@@ -67,18 +64,6 @@ def _found(refusal: Refusal) -> Iterable[Found]:
     for problem in problems:
         said = f"{problem.path}: {problem.message}" if problem.path else problem.message
         yield Found(refusal.key, problem.path, said, error.fix or "")
-
-
-def brought(
-    proposal: Proposal, after: Iterable[Finding], before: Iterable[Finding]
-) -> tuple[Finding, ...]:
-    """The findings that definitions are about, or that were not there without them."""
-    known = set(before)
-    about = set(map(str, proposal.keys))
-    meshes = {str(key) for key in proposal.keys if key.kind is Kind.MESH}
-    return tuple(
-        each for each in after if each not in known or each.key in about or each.key in meshes
-    )
 
 
 CHECKS = (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -456,6 +459,19 @@ def test_a_known_namespace_of_cloud_map_is_no_finding() -> None:
     assert "WEFT-609" not in codes(draft.freeze(2))
 
 
+@contextmanager
+def collecting_as_the_server_does() -> Iterator[None]:
+    """What other tests left behind is not looked through on the way."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 def test_a_mesh_of_5000_services_is_checked_in_two_seconds() -> None:
     count = 5000
     state = state_from(
@@ -474,9 +490,10 @@ def test_a_mesh_of_5000_services_is_checked_in_two_seconds() -> None:
             "services": {f"s{i}.local": f"router r{i}" for i in range(count)},
         }
     )
-    began = time.process_time()
-    found = check(state)
-    assert time.process_time() - began < 2
+    with collecting_as_the_server_does():
+        began = time.process_time()
+        found = check(state)
+        assert time.process_time() - began < 2
     assert {each.code for each in found} == {"WEFT-701"}
 
 
@@ -491,6 +508,7 @@ def test_a_router_of_many_routes_costs_no_square() -> None:
         for i in range(3000)
     }
     state = state_from(shop(routes=routes))
-    began = time.process_time()
-    check(state)
-    assert time.process_time() - began < 3
+    with collecting_as_the_server_does():
+        began = time.process_time()
+        check(state)
+        assert time.process_time() - began < 2

@@ -68,7 +68,7 @@ class Apply:
             found.append(Problem("dryRun", "must be true or false"))
         if not isinstance(note, str) or len(note) > MAX_NOTE:
             found.append(Problem("note", f"must be a string of at most {MAX_NOTE} characters"))
-        items = self._items(body.get("resources"), found)
+        items = self.items(body.get("resources"), found)
         if found:
             await self._refuse(call, items, found)
         steps = sorted(
@@ -98,7 +98,8 @@ class Apply:
             revision=None if dry_run else applied.revision,
         )
 
-    def _items(self, resources: Any, found: list[Problem]) -> list[Item]:
+    def items(self, resources: Any, found: list[Problem]) -> list[Item]:
+        """The resources of a request; what is wrong with them is added to ``found``."""
         if not isinstance(resources, list):
             found.append(
                 Problem("resources", "is missing" if resources is None else "must be a list")
