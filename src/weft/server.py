@@ -127,6 +127,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             version=version("weft"),
             started_at=clock.now(),
             credentials=credentials,
+            pipeline=pipeline,
         )
         await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))
