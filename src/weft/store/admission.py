@@ -29,7 +29,7 @@ from weft.model.codec import decode, without_nulls
 from weft.model.meta import Metadata, Resource, Tags
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Key, Kind
-from weft.store import document
+from weft.store import cloud_map, document
 from weft.store.change import (
     Action,
     Create,
@@ -68,15 +68,10 @@ class Admitted:
 
 def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -> Admitted:
     """Do all steps on a draft and judge the result; raises with every reason against it."""
-    admission = _Admission(state, clock, account)
-    errors: list[tuple[Key | None, WeftError]] = []
-    for step in steps:
-        try:
-            admission.take(step)
-        except WeftError as error:
-            errors.append((_key_of(step), error))
-    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted, errors = considered(state, steps, clock, account)
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        # Its message may name what is missing and not what needs it.
+        errors[0][1].add_note(str(errors[0][0] or ""))
         raise errors[0][1]
     if errors:
         raise Invalid(
@@ -84,12 +79,29 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
             for key, error in errors
             for problem in _problems_of(error)
         )
-    return Admitted(
+    return admitted
+
+
+def considered(
+    state: MeshState, steps: Sequence[Step], clock: Clock, account: str
+) -> tuple[Admitted, list[tuple[Key | None, WeftError]]]:
+    """What the steps that can be done lead to, and every reason against all of them."""
+    admission = _Admission(state, clock, account)
+    errors: list[tuple[Key | None, WeftError]] = []
+    for step in steps:
+        try:
+            admission.take(step)
+        except WeftError as error:
+            errors.append((_key_of(step), error))
+    admission.follow()
+    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),
         tuple(admission.records),
         tuple(admission.kept),
     )
+    return admitted, errors
 
 
 class _Admission:
@@ -103,6 +115,8 @@ class _Admission:
         self._account = account
         self._put: dict[Key, None] = {}
         self._deleted: dict[Key, None] = {}
+        self._moved: dict[Key, None] = {}
+        """Virtual nodes of which replicas came or went, or were given another place."""
 
     def _now(self) -> datetime:
         return document.moment(document.milliseconds(self._clock.now()))
@@ -111,8 +125,8 @@ class _Admission:
 
     def take(self, step: Step) -> None:
         match step:
-            case Create(key, sent, tags):
-                self._create(key, sent, tags)
+            case Create(key, sent, tags, uid):
+                self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(self._existing(key), sent)
             case Put(key, sent, tags, labels):
@@ -142,7 +156,7 @@ class _Admission:
             raise NotFound(str(Missing(missing, self._account)))
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags) -> None:
+    def _create(self, key: Key, sent: object, tags: Tags, uid: str | None = None) -> None:
         if self.draft.state.resource(key) is not None:
             raise Conflict(
                 f"{key.kind.title} with name {key.name} already exists"
@@ -156,7 +170,7 @@ class _Admission:
         if found:
             raise Invalid(found)
         now = self._now()
-        metadata = Metadata(self._clock.uid(), 1, now, now)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
     def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
@@ -200,6 +214,7 @@ class _Admission:
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
         self._put[resource.key] = None
+        self._moved[resource.key] = None
         self._deleted.pop(resource.key, None)
         self.outcomes.append(Outcome(resource.key, action, resource))
         self.records.append(Record(str(resource.key), action, document.of_resource(resource)))
@@ -213,6 +228,7 @@ class _Admission:
             self.records.append(Record(document.id_of_registered(key), Action.DEREGISTERED, None))
         self.draft.remove(key)
         self._put.pop(key, None)
+        self._moved[key] = None
         self._deleted[key] = None
         # App Mesh counts a deletion as a version, except of a mesh.
         version = old.metadata.version + (key.kind is not Kind.MESH)
@@ -263,6 +279,7 @@ class _Admission:
         if node not in self.draft.state.workloads:
             self.records.append(Record(document.id_of_registered(node), Action.REGISTERED, {}))
         self.draft.put_instance(instance)
+        self._moved[node] = None
         id = document.id_of_instance(node, instance.id)
         self.records.append(Record(id, Action.REGISTERED, document.of_instance(instance)))
         self.outcomes.append(Outcome(node, Action.REGISTERED, instance_id=instance.id))
@@ -271,11 +288,12 @@ class _Admission:
         if id not in self.draft.state.workloads.get(node, {}):
             raise NotFound(f"no instance {id} of {node} is registered")
         self.draft.remove_instance(node, id)
+        self._moved[node] = None
         self.records.append(Record(document.id_of_instance(node, id), Action.DEREGISTERED, None))
         self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
 
     def _keep(self, step: Keep) -> None:
-        before = self.draft.state.document(step.collection, step.name)
+        before = self.draft.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:
             raise Conflict(f"{id} exists already")
@@ -292,6 +310,22 @@ class _Admission:
         if action is not Action.UNCHANGED:
             self.draft.keep(step.collection, step.name, after)
             self.records.append(Record(id, action, after))
+
+    def follow(self) -> None:
+        """Keep in Cloud Map what follows from the steps for replicas that are discovered there."""
+        for node in self._moved:
+            if node not in self.before.workloads and node not in self.draft.workloads:
+                continue
+            steps = cloud_map.follow(
+                node,
+                self.before,
+                self.draft.state,
+                self.draft,
+                lambda prefix: cloud_map.new_id(prefix, self._clock.uid()),
+                document.milliseconds(self._clock.now()),
+            )
+            for step in steps:
+                self._keep(step)
 
     # --- the result, as a whole ----------------------------------------------------------
 

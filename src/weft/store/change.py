@@ -21,6 +21,8 @@ class Create:
     sent: Any = field(repr=False)
     """The spec as JSON, not yet decoded."""
     tags: Tags = ()
+    uid: str | None = None
+    """Where it must be known before; else one is made."""
 
 
 @dataclass(frozen=True, slots=True)
