@@ -534,6 +534,38 @@ def test_the_host_with_data_in_front_is_served_too(
     assert [each["InstanceId"] for each in reply.body["Instances"]] == ["i"]
 
 
+def test_a_replica_of_a_virtual_node_is_discovered_like_any_instance(
+    weft: Served, appmesh: Any, client: Any, mesh: str, name: str
+) -> None:
+    asked = {"namespaceName": name, "serviceName": "shop"}
+    attributes = [{"key": "colour", "value": "red"}]
+    appmesh.create_virtual_node(
+        meshName=mesh,
+        virtualNodeName="shop",
+        spec={
+            "listeners": [{"portMapping": {"port": 80, "protocol": "http"}}],
+            "serviceDiscovery": {"awsCloudMap": {**asked, "attributes": attributes}},
+        },
+    )
+    place = f"/weft/v1/meshes/{mesh}/virtualNodes/shop/instances/one"
+
+    assert weft.put(place, {"addresses": {"80": "127.0.0.1:4001"}}).status == 200
+
+    def found() -> list[Any]:
+        query = {"colour": "red"}
+        return list(
+            client.discover_instances(
+                NamespaceName=name, ServiceName="shop", QueryParameters=query
+            )["Instances"]
+        )
+
+    (instance,) = found()
+    assert instance["InstanceId"] == f"{mesh}/shop/one"
+    assert instance["Attributes"]["WEFT_ADDRESS_80"] == "127.0.0.1:4001"
+    assert weft.request("DELETE", place).status == 200
+    assert found() == []
+
+
 def _wrong(members: Iterable[str]) -> Iterator[dict[str, Any]]:
     for value in (None, 7, "x", "", "\n", [], [[]], [None], {}, {"a": {}}, 1e400, "é" * 2000):
         yield dict.fromkeys(members, value)

@@ -76,6 +76,7 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
             errors.append((_key_of(step), error))
     admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
+    errors += [(None, each) for each in cloud_map.broken(admission.draft.state, admission.kept)]
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
         raise errors[0][1]
     if errors:
