@@ -29,11 +29,14 @@ from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
+from weft.identity.certificate import host_names
 from weft.identity.credentials import Credentials
 from weft.pipeline import Pipeline
 from weft.settings import API, Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
+from weft.xds.gate import Gate
+from weft.xds.listening import server_credentials
 from weft.xds.server import AdsServer
 
 log = structlog.get_logger(__name__)
@@ -87,8 +90,14 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
+    if settings.api.path:
+        raise CannotStart(
+            f"{API.flag} is {settings.api}: the API is not served on a Unix socket",
+            fix=f"give HOST:PORT, as in {API.flag} {API.default}",
+        )
     exposure.check_addresses(settings)
     context = exposure.server_context(settings.tls) if settings.tls else None
+    xds_tls = server_credentials(settings.tls, settings.client_ca) if settings.tls else None
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
@@ -97,7 +106,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         exposure.check_credentials(settings, len(credentials))
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
-        ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
+        gate = Gate(credentials, clock, required=settings.auth_required, names=_names(settings))
+        ads = AdsServer(pipeline, delivery, clock, str(settings.xds), gate=gate, tls=xds_tls)
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
         catalog = Catalog(store, clock)
@@ -117,6 +127,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             version=version("weft"),
             started_at=clock.now(),
             credentials=credentials,
+            pipeline=pipeline,
         )
         await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))
@@ -131,6 +142,13 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         gc.set_threshold(50_000, 20, 100)
         yield Running(bound, parts, pipeline, ads, broken)
         parts.stopping.set()
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Under which proxies may know this server, and so what they may have signed as its host."""
+    certified = host_names(settings.tls.certificate) if settings.tls else ()
+    bound = (str(settings.xds).rpartition(":")[0],) if not settings.xds.path else ()
+    return (*settings.hosts, *certified, *bound, socket.gethostname())
 
 
 class _Part(Protocol):

@@ -39,6 +39,7 @@ from weft.store.change import (
     Keep,
     Kept,
     Outcome,
+    Prune,
     Put,
     Register,
     Step,
@@ -67,6 +68,24 @@ class Admitted:
 
 def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -> Admitted:
     """Do all steps on a draft and judge the result; raises with every reason against it."""
+    admitted, errors = considered(state, steps, clock, account)
+    if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        # Its message may name what is missing and not what needs it.
+        errors[0][1].add_note(str(errors[0][0] or ""))
+        raise errors[0][1]
+    if errors:
+        raise Invalid(
+            Problem(f"{key or ''} {problem.path}".strip(), problem.message)
+            for key, error in errors
+            for problem in _problems_of(error)
+        )
+    return admitted
+
+
+def considered(
+    state: MeshState, steps: Sequence[Step], clock: Clock, account: str
+) -> tuple[Admitted, list[tuple[Key | None, WeftError]]]:
+    """What the steps that can be done lead to, and every reason against all of them."""
     admission = _Admission(state, clock, account)
     errors: list[tuple[Key | None, WeftError]] = []
     for step in steps:
@@ -77,20 +96,13 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
     admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
     errors += [(None, each) for each in cloud_map.broken(admission.draft.state, admission.kept)]
-    if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
-        raise errors[0][1]
-    if errors:
-        raise Invalid(
-            Problem(f"{key or ''} {problem.path}".strip(), problem.message)
-            for key, error in errors
-            for problem in _problems_of(error)
-        )
-    return Admitted(
+    admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),
         tuple(admission.records),
         tuple(admission.kept),
     )
+    return admitted, errors
 
 
 class _Admission:
@@ -114,14 +126,16 @@ class _Admission:
 
     def take(self, step: Step) -> None:
         match step:
-            case Create(key, sent, tags):
-                self._create(key, sent, tags)
+            case Create(key, sent, tags, uid):
+                self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(self._existing(key), sent)
-            case Put(key, sent, tags):
-                self._put_step(key, sent, tags)
+            case Put(key, sent, tags, labels):
+                self._put_step(key, sent, tags, labels)
             case Delete(key):
                 self._delete(self._existing(key))
+            case Prune():
+                self._prune(step)
             case Tag(key, tags):
                 self._tag(self._existing(key), dict(tags))
             case Untag(key, names):
@@ -143,7 +157,7 @@ class _Admission:
             raise NotFound(str(Missing(missing, self._account)))
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags) -> None:
+    def _create(self, key: Key, sent: object, tags: Tags, uid: str | None = None) -> None:
         if self.draft.state.resource(key) is not None:
             raise Conflict(
                 f"{key.kind.title} with name {key.name} already exists"
@@ -157,7 +171,7 @@ class _Admission:
         if found:
             raise Invalid(found)
         now = self._now()
-        metadata = Metadata(self._clock.uid(), 1, now, now)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
     def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
@@ -168,16 +182,35 @@ class _Admission:
         kept = old.tags if tags is None else tags
         self._write(Resource(old.key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _put_step(self, key: Key, sent: object, tags: Tags | None) -> None:
+    def _put_step(self, key: Key, sent: object, given: Tags | None, labels: Tags) -> None:
         old = self.draft.state.resource(key)
+        kept = given if given is not None else old.tags if old else ()
+        tags = tuple({**dict(kept), **dict(labels)}.items())
         if old is None:
-            self._create(key, sent, tags or ())
-        elif old.sent == without_nulls(sent) and tags in (None, old.tags):
+            self._create(key, sent, tags)
+        elif old.sent == without_nulls(sent) and dict(tags) == dict(old.tags):
             self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
         else:
-            if found := _tag_problems(tags or ()):
+            if found := _tag_problems(tags):
                 raise Invalid(found)
             self._update(old, sent, tags)
+
+    def _prune(self, step: Prune) -> None:
+        wanted = set(step.labels)
+        if not wanted:
+            raise BadRequest("what is to go must be named by a tag", fix="give a label")
+        going = [
+            each
+            for each in self.draft.state.resources()
+            if each.key.mesh in step.meshes
+            and each.key.kind is not Kind.MESH
+            and each.key not in step.keep
+            and wanted <= set(each.tags)
+        ]
+        # Routes before the routers they live in.
+        going.sort(key=lambda each: (not each.key.parent_name, each.key))
+        for each in going:
+            self._delete(each)
 
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
@@ -356,7 +389,7 @@ def _tag_problems(tags: Tags, *, limit: bool = True) -> list[Problem]:
 
 def _key_of(step: Step) -> Key | None:
     match step:
-        case Keep():
+        case Keep() | Prune():
             return None
         case Register(instance):
             return instance.node
