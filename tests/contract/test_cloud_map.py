@@ -566,6 +566,22 @@ def test_a_replica_of_a_virtual_node_is_discovered_like_any_instance(
     assert found() == []
 
 
+def test_our_own_surface_shows_services_with_their_instances(
+    weft: Served, client: Any, name: str, namespace: str, service: str
+) -> None:
+    _register(client, service, "i", WEFT_LEASE_SECONDS="60")
+
+    for narrowed in (f"namespace={name}&service=colour", f"service={service}"):
+        (found,) = weft.get(f"/weft/v1/cloudMap/services?{narrowed}").body["services"]
+        assert (found["namespace"], found["name"], found["id"]) == (name, "colour", service)
+        (instance,) = found["instances"]
+        assert (instance["id"], instance["health"]) == ("i", "HEALTHY")
+        assert instance["leaseSeconds"] == 60
+    namespaces = weft.get("/weft/v1/cloudMap/namespaces").body["namespaces"]
+    (ours,) = [each for each in namespaces if each["id"] == namespace]
+    assert (ours["name"], ours["services"]) == (name, ["colour"])
+
+
 def _wrong(members: Iterable[str]) -> Iterator[dict[str, Any]]:
     for value in (None, 7, "x", "", "\n", [], [[]], [None], {}, {"a": {}}, 1e400, "é" * 2000):
         yield dict.fromkeys(members, value)
