@@ -60,6 +60,7 @@ SECTIONS = (
     Section(
         "Set up",
         (
+            Entry("token", "token:token", "Make, list and revoke credentials."),
             Entry("env", "env:env", "Print settings that point the AWS CLI at this mesh."),
             Entry(
                 "completion",
