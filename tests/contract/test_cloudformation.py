@@ -367,9 +367,9 @@ def test_a_change_set_shows_what_would_change(client: Any, name: str) -> None:
     listed = client.list_change_sets(StackName=name)["Summaries"]
     assert {each["ChangeSetName"] for each in listed} == {"port", "name"}
     client.execute_change_set(ChangeSetName="port", StackName=name)
-    assert [each["ChangeSetName"] for each in client.list_change_sets(StackName=name)["Summaries"]] == [
-        "port"
-    ]
+    assert [
+        each["ChangeSetName"] for each in client.list_change_sets(StackName=name)["Summaries"]
+    ] == ["port"]
 
 
 def test_a_change_set_without_changes_fails_as_deploy_expects_it(client: Any, name: str) -> None:
@@ -489,7 +489,9 @@ def test_lists_come_in_pages(client: Any, name: str) -> None:
 
 
 def test_a_template_of_a_mebibyte_is_taken(client: Any, name: str) -> None:
-    body = mesh_of(name, more=f"  V: {{Type: AWS::EC2::VPC, Properties: {{X: '{'x' * 900_000}'}}}}\n")
+    body = mesh_of(
+        name, more=f"  V: {{Type: AWS::EC2::VPC, Properties: {{X: '{'x' * 900_000}'}}}}\n"
+    )
     client.create_stack(StackName=name, TemplateBody=body)
     assert status(client, name) == "CREATE_COMPLETE"
 
@@ -542,9 +544,7 @@ def test_odd_requests_get_no_500(client: Any, weft: Served) -> None:
 def posted(weft: Served, body: bytes) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", weft.port, timeout=30)
     try:
-        connection.request(
-            "POST", "/", body, {"Content-Type": "application/x-www-form-urlencoded"}
-        )
+        connection.request("POST", "/", body, {"Content-Type": "application/x-www-form-urlencoded"})
         response = connection.getresponse()
         return response.status, response.read()
     finally:

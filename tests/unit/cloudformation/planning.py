@@ -34,9 +34,7 @@ def planned(
     **parameters: str | Previous,
 ) -> Plan:
     template = parse(textwrap.dedent(text), "app.yaml")
-    request = Request(
-        name, template, parameters, given=given or {}, refuse_foreign=refuse_foreign
-    )
+    request = Request(name, template, parameters, given=given or {}, refuse_foreign=refuse_foreign)
     return plan(request, previous, state, PLACE)
 
 

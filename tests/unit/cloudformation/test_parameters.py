@@ -78,7 +78,9 @@ def test_what_aws_would_look_up_has_a_stand_in_that_stays() -> None:
 
 def test_a_previous_value_is_used_again() -> None:
     world = World()
-    text = f"Parameters: {{P: {{Type: String, Default: a}}}}\n{MESH}Outputs: {{O: {{Value: !Ref P}}}}"
+    text = (
+        f"Parameters: {{P: {{Type: String, Default: a}}}}\n{MESH}Outputs: {{O: {{Value: !Ref P}}}}"
+    )
     world.deploy(text, P="b")
     assert world.deploy(text, P=Previous()).outputs[0].value == "b"
     assert world.deploy(text).outputs[0].value == "a"

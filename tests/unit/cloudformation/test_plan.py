@@ -233,15 +233,14 @@ def test_a_circle_is_named() -> None:
 
 
 def test_a_branch_that_is_not_taken_makes_no_circle_and_is_still_checked() -> None:
-    text = (
-        "Conditions: {Yes: !Equals [a, a]}\n"
-        + shop(
-            "  A: {Type: AWS::EC2::VPC, Properties: {X: !If [Yes, 1, !Ref B]}}\n"
-            "  B: {Type: AWS::EC2::VPC, Properties: {X: !Ref A}}\n"
-        )
+    text = "Conditions: {Yes: !Equals [a, a]}\n" + shop(
+        "  A: {Type: AWS::EC2::VPC, Properties: {X: !If [Yes, 1, !Ref B]}}\n"
+        "  B: {Type: AWS::EC2::VPC, Properties: {X: !Ref A}}\n"
     )
     assert problems(text) == []
-    assert "'C' is neither a parameter nor a resource" in problems(text.replace("!Ref B", "!Ref C"))[0]
+    assert (
+        "'C' is neither a parameter nor a resource" in problems(text.replace("!Ref B", "!Ref C"))[0]
+    )
 
 
 def test_what_a_false_condition_leaves_out_cannot_be_referred_to() -> None:
