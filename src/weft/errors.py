@@ -29,7 +29,7 @@ answers before a service is asked (Unauthenticated, AccessDenied) is in no model
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -38,6 +38,8 @@ class WeftError(Exception):
 
     code = "InternalServerErrorException"
     status = 500
+    members: Mapping[str, str] = {}
+    """What a service's model has beside the message; AWS's clients hand it to the caller."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)
@@ -177,3 +179,27 @@ class Rejected(WeftError):
 
 class CannotStart(WeftError):
     """A process refuses to start: a port is taken, a directory is not writable, a part is missing."""
+
+
+ON_THE_WIRE: dict[str, type[WeftError]] = {
+    each.code: each
+    for each in (
+        BadRequest,
+        Forbidden,
+        AccessDenied,
+        Unauthenticated,
+        MissingToken,
+        IncompleteSignature,
+        InvalidSignature,
+        ExpiredToken,
+        NotFound,
+        Conflict,
+        InUse,
+        LimitExceeded,
+        TooManyTags,
+        Unavailable,
+        TimedOut,
+        Rejected,
+    )
+}
+"""The class of each code, for clients that raise again what a server answered."""

@@ -27,6 +27,7 @@ from weft.api.app import app
 from weft.api.http import PatientProtocol
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
 from weft.identity.certificate import host_names
@@ -90,6 +91,11 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
+    if settings.api.path:
+        raise CannotStart(
+            f"{API.flag} is {settings.api}: the API is not served on a Unix socket",
+            fix=f"give HOST:PORT, as in {API.flag} {API.default}",
+        )
     exposure.check_addresses(settings)
     context = exposure.server_context(settings.tls) if settings.tls else None
     xds_tls = server_credentials(settings.tls, settings.client_ca) if settings.tls else None
@@ -105,8 +111,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ads = AdsServer(pipeline, delivery, clock, str(settings.xds), gate=gate, tls=xds_tls)
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
+        catalog = Catalog(store, clock)
         broken = asyncio.get_running_loop().create_future()
-        for part in (pipeline, registry):
+        for part in (pipeline, registry, catalog):
             stack.push_async_callback(_ended, asyncio.create_task(_run(part, broken)))
         xds_port = await ads.start()
         stack.push_async_callback(ads.stop)
@@ -114,12 +121,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         parts = Parts(
             store=store,
             registry=registry,
+            catalog=catalog,
             delivery=delivery,
             settings=bound,
             clock=clock,
             version=version("weft"),
             started_at=clock.now(),
             credentials=credentials,
+            pipeline=pipeline,
         )
         await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))

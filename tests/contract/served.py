@@ -21,6 +21,7 @@ from weft.api.app import app
 from weft.api.http import PatientProtocol
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.identity.credentials import Credentials
 from weft.settings import Address, Settings
@@ -114,6 +115,7 @@ def served(
             parts = Parts(
                 store=store,
                 registry=Registry(store, time),
+                catalog=Catalog(store, time),
                 delivery=Delivery(time),
                 settings=Settings(
                     api=address, xds=Address("127.0.0.1", 1), data=directory, **settings

@@ -14,6 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weft.api.appmesh.handlers import routes as appmesh_routes
 from weft.api.auth import Door
+from weft.api.cloudformation.engine import Stacks
+from weft.api.cloudformation.surface import surface as cloudformation
+from weft.api.cloudmap.surface import surface as cloudmap
 from weft.api.dispatch import Dispatch
 from weft.api.exchange import Answer, Call
 from weft.api.parts import Parts
@@ -38,9 +41,12 @@ def app(parts: Parts) -> ASGIApp:
 
 def surfaces(parts: Parts) -> list[Surface | Rest]:
     """All there are, a row each."""
+    stacks = Stacks(parts)
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
         Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        cloudmap(parts),
+        cloudformation(stacks),
         sts(parts),
     ]
 

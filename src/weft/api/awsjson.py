@@ -46,7 +46,7 @@ def refused(
 ) -> Answer:
     """An error as the SDKs read it, with the same words twice: some read the header, some the body."""
     code = (surface and surface.code(error)) or CODES.get(error.code, error.code)
-    body: dict[str, object] = {"__type": code, "message": error.message}
+    body: dict[str, object] = {**error.members, "__type": code, "message": error.message}
     if isinstance(error, Invalid):
         body["problems"] = [{"path": each.path, "message": each.message} for each in error.problems]
     if error.fix:

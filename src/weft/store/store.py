@@ -115,8 +115,20 @@ class Store:
         # A caller that goes away must not leave memory and disk disagreeing.
         return await asyncio.shield(self._apply(steps, author, note))
 
-    async def _apply(self, steps: Sequence[Step], author: Author, note: str) -> Applied:
+    async def decide(
+        self, decide: Callable[[MeshState], Sequence[Step]], author: Author, *, note: str = ""
+    ) -> Applied:
+        """Like ``apply``, for steps that depend on the state: nothing comes between the two."""
+        return await asyncio.shield(self._apply(decide, author, note))
+
+    async def _apply(
+        self,
+        asked: Sequence[Step] | Callable[[MeshState], Sequence[Step]],
+        author: Author,
+        note: str,
+    ) -> Applied:
         async with self._writing:
+            steps = asked(self.state) if callable(asked) else asked
             admitted = await self._admit(steps)
             if not admitted.records:
                 return Applied(self.state.revision, admitted.outcomes, admitted.kept)
