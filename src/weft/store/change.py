@@ -39,6 +39,8 @@ class Put:
     sent: Any = field(repr=False)
     tags: Tags | None = None
     """None leaves the tags as they are."""
+    owner: str = ""
+    """Whose it is, when it is made anew and nobody in particular asks; empty for the mesh's owner."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from weft.errors import CannotStart
-from weft.store import schema
-from weft.store.change import Author
+from weft.store import schema, tokens
+from weft.store.change import Action, Author
 from weft.store.document import Document, Record, milliseconds, moment
+from weft.store.tokens import Remembered, Token
 
 _BATCH = 500
 """Rows written with one statement; SQLite limits the variables of a statement."""
@@ -70,9 +71,11 @@ class Database:
         self._engine.dispose()
         self._lock.close()
 
-    def append(self, row: Row, records: Sequence[Record]) -> None:
-        """Write one revision; durable when this returns."""
+    def append(self, row: Row, records: Sequence[Record], token: Token | None = None) -> None:
+        """Write one revision; durable when this returns. TokenUsed, and nothing written, if it was."""
         with self._engine.begin() as connection:
+            if token is not None:
+                tokens.remember(connection, token, row.revision, milliseconds(row.at))
             connection.execute(
                 schema.revisions.insert(),
                 {
@@ -114,6 +117,14 @@ class Database:
                 connection.execute(
                     schema.current.delete().where(schema.current.c.id.in_(gone[i : i + _BATCH]))
                 )
+            tokens.forget(
+                connection, (each.id for each in records if each.action is Action.DELETED)
+            )
+
+    def recall(self, token: Token, at: datetime) -> Remembered | None:
+        """The earlier request with this token."""
+        with self._engine.connect() as connection:
+            return tokens.recall(connection, token, milliseconds(at))
 
     def newest_revision(self) -> int:
         with self._engine.connect() as connection:
