@@ -115,6 +115,11 @@ class Key:
     def of_mesh(cls, mesh: str) -> Self:
         return cls(mesh, Kind.MESH, mesh)
 
+    def within(self, mesh: str) -> Key:
+        """The same resource of another mesh."""
+        name = mesh if self.kind is Kind.MESH else self.name
+        return Key(mesh, self.kind, name, self.parent_name)
+
     @property
     def shown(self) -> str:
         """The name as people gave it: without the owner, if it is a mesh."""
@@ -137,15 +142,17 @@ _CHILDREN_OF_MESH = {kind.value for kind, parent in _PARENTS.items() if parent i
 
 @dataclass(frozen=True, slots=True)
 class Arn:
-    """An Amazon resource name of the App Mesh service."""
+    """An Amazon resource name of the App Mesh service; it does not say who owns the mesh."""
 
     region: str
     account: str
+    """Of the resource's owner."""
     key: Key
     partition: str = "aws"
 
     def __str__(self) -> str:
-        return f"arn:{self.partition}:appmesh:{self.region}:{self.account}:{self.key}"
+        key = self.key.within(bare_name(self.key.mesh))
+        return f"arn:{self.partition}:appmesh:{self.region}:{self.account}:{key}"
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -52,6 +52,10 @@ class Quotas:
 
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """As changes to ``none``."""
+        return ",".join(f"{name}={limit}" for name, limit in self.limits.items())
+
     def of(self, name: str) -> int | None:
         """None is unlimited."""
         return self.limits.get(name)

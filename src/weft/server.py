@@ -90,10 +90,19 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
-        store = await stack.enter_async_context(Store.open(settings.data, clock, settings.account))
+        store = await stack.enter_async_context(
+            Store.open(settings.data, clock, settings.account, settings.quotas)
+        )
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
-        ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
+        ads = AdsServer(
+            pipeline,
+            delivery,
+            clock,
+            str(settings.xds),
+            named=pipeline.named,
+            quotas=settings.quotas,
+        )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
         broken = asyncio.get_running_loop().create_future()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from weft.errors import CannotStart
 from weft.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from weft.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Setting:
     variable: str
     default: str
     help: str
+    repeatable: bool = False
+    """Given several times, the values are one list with commas."""
 
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
@@ -31,8 +34,16 @@ REGION = Setting("--region", "WEFT_REGION", DEFAULT_REGION, "AWS region in ARNs.
 ACCOUNT = Setting("--account", "WEFT_ACCOUNT", DEFAULT_ACCOUNT, "AWS account in ARNs, 12 digits.")
 LOG_LEVEL = Setting("--log-level", "WEFT_LOG_LEVEL", "info", "debug, info, warning or error.")
 LOG_FORMAT = Setting("--log-format", "WEFT_LOG_FORMAT", "console", "console or json.")
+QUOTAS = Setting("--quotas", "WEFT_QUOTAS", "none", "none, or aws for App Mesh's own quotas.")
+QUOTA = Setting(
+    "--quota",
+    "WEFT_QUOTA",
+    "",
+    "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
+    repeatable=True,
+)
 
-SERVE = (API, XDS, DATA, REGION, ACCOUNT, LOG_LEVEL, LOG_FORMAT)
+SERVE = (API, XDS, DATA, REGION, ACCOUNT, QUOTAS, QUOTA, LOG_LEVEL, LOG_FORMAT)
 
 ENDPOINT = Setting(
     "--endpoint", "WEFT_ENDPOINT", "http://127.0.0.1:7400", "Control plane that a client talks to."
@@ -81,6 +92,7 @@ class Settings:
     data: Path
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
+    quotas: Quotas = field(default_factory=Quotas)
     log_level: str = "info"
     log_format: str = "console"
 
@@ -105,6 +117,7 @@ class Settings:
             data=data_directory(value(DATA), environment),
             region=value(REGION),
             account=account,
+            quotas=Quotas.parse(value(QUOTAS), value(QUOTA)),
             log_level=_one_of(LOG_LEVEL, value(LOG_LEVEL), ("debug", "info", "warning", "error")),
             log_format=_one_of(LOG_FORMAT, value(LOG_FORMAT), ("console", "json")),
         )

@@ -24,11 +24,17 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
         setting.flag.removeprefix("--").replace("-", "_"),
         metavar="VALUE",
         help=_help(setting),
+        multiple=setting.repeatable,
+        callback=_joined if setting.repeatable else None,
     )
 
 
+def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str:
+    return ",".join(given)
+
+
 def _help(setting: Setting) -> str:
-    return f"{setting.help}  [env: {setting.variable}; default: {setting.default}]"
+    return f"{setting.help}  [env: {setting.variable}; default: {setting.default or 'none'}]"
 
 
 def _serve_options(command: Command) -> Command:

@@ -304,6 +304,9 @@ class _Admission:
         self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
 
     def _keep(self, step: Keep) -> None:
+        if step.collection == ownership.SHARES and self._caller is not None:
+            # Only the owner shares a mesh, and only one that is there.
+            self._existing(Key.of_mesh(ownership.mesh_of_share(step.name)))
         before = self.draft.state.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:

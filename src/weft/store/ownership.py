@@ -9,10 +9,11 @@ owner deletes anything and changes what is its own. Gateways are the owner's.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from weft.errors import Forbidden
 from weft.model.meta import Resource
-from weft.names import Key, Kind, bare_name, owner_of
+from weft.names import Key, Kind, ProxyId, bare_name, mesh_of, owner_of
 from weft.store.state import MeshState
 
 SHARES = "appmesh/shares"
@@ -23,6 +24,10 @@ _OWNERS_ALONE = frozenset({Kind.MESH, Kind.VIRTUAL_GATEWAY, Kind.GATEWAY_ROUTE})
 def share_name(mesh: str, account: str) -> str:
     """The name of a share's document; neither part has a slash."""
     return f"{mesh}/{account}"
+
+
+def mesh_of_share(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def shares(state: MeshState, mesh: str) -> Iterator[str]:
@@ -42,14 +47,45 @@ def resource_owner(resource: Resource, home: str) -> str:
     return resource.metadata.owner or owner_of(resource.key.mesh, home)
 
 
-def is_served(state: MeshState, resource: Resource, home: str) -> bool:
-    """Whether its proxies get a configuration: no longer, once its creator has lost the mesh."""
+def share_needed(resource: Resource) -> str | None:
+    """The share without which a resource's proxies get nothing: its creator must have the mesh."""
     owner = resource.metadata.owner
+    return share_name(resource.key.mesh, owner) if owner else None
+
+
+def no_longer_shared(resource: Resource) -> str:
+    key = resource.key
     return (
-        not owner
-        or owner == owner_of(resource.key.mesh, home)
-        or is_shared(state, resource.key.mesh, owner)
+        f"mesh {key.mesh} is not shared any more with account {resource.metadata.owner}, "
+        f"which created {key.kind} {key.name}"
     )
+
+
+def proxy_named(state: MeshState, text: str, home: str) -> ProxyId:
+    """
+    The proxy id that an Envoy gives itself, with the mesh as keys have it.
+
+    The account in it is the mesh's owner (``mesh/M@ACCOUNT/…``) or, in an ARN, the
+    resource's. While all meshes are the control plane's own it does not matter, so
+    that task definitions written for AWS go on working.
+    """
+    proxy = ProxyId.parse(text)
+    name, _, owner = proxy.mesh.partition("@")
+    account = text.split(":")[4] if text.startswith("arn:") else ""
+    if not owner and not account:
+        return proxy
+    wanted = mesh_of(name, owner or account, home)
+    meshes = state.names(None, Kind.MESH)
+    if owner:
+        if state.resource(Key.of_mesh(wanted)) is not None:
+            return replace(proxy, mesh=wanted)
+    else:
+        for mesh in [wanted, *(m for m in meshes if bare_name(m) == name and m != wanted)]:
+            found = state.resource(proxy.key.within(mesh))
+            if found is not None and resource_owner(found, home) == account:
+                return replace(proxy, mesh=mesh)
+    alone = not any("@" in mesh for mesh in meshes)
+    return replace(proxy, mesh=name if alone else wanted)
 
 
 def visible_meshes(state: MeshState, caller: str, home: str) -> list[str]:

@@ -76,7 +76,8 @@ class Store:
         """Everything at the newest revision."""
         self._database = database
         self._clock = clock
-        self._account = account
+        self.account = account
+        """The control plane's own, which owns every mesh whose key names no other."""
         self._quotas = quotas
         self._writing = asyncio.Lock()
         self._writer = ThreadPoolExecutor(1, "store-writer")
@@ -197,7 +198,7 @@ class Store:
             self.state,
             steps,
             self._clock,
-            self._account,
+            self.account,
             caller=caller,
             quotas=self._quotas,
         )

@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -24,9 +24,11 @@ from google.protobuf.json_format import MessageToDict
 from weft.clock import Clock
 from weft.errors import BadRequest, CannotStart, NotFound, Unavailable, WeftError
 from weft.names import ProxyId, View
+from weft.quotas import Quotas
 from weft.translate.snapshot import Snapshot
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
+from weft.xds.seats import Seats
 from weft.xds.session import Context, Session
 from weft.xds.stream import PATIENCE_SECONDS, Stream
 from weft.xds.window import Window
@@ -84,6 +86,8 @@ class AdsServer:
         clock: Clock,
         address: str,
         *,
+        named: Callable[[str], ProxyId] = ProxyId.parse,
+        quotas: Quotas = Quotas(),  # noqa: B008 - frozen
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.delivery = delivery
@@ -91,7 +95,9 @@ class AdsServer:
         self.window = Window()
         self._source = source
         self._address = address
+        self._named = named
         self._patience = patience_seconds
+        self._seats = Seats(quotas)
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -178,12 +184,13 @@ class AdsServer:
 
     def join(self, session: Session, variant: Variant, node: Node, peer: str) -> Connection:
         """Find out who connected, and let its stream follow its view."""
-        view, metadata = _view(node)
-        feed = self._feeds.get(view) or self._attached(view)
+        view, metadata = self._view(node)
         instance = str(metadata.get("instance") or "")
         if not instance:
             self._strangers += 1
             instance = f"stream-{self._strangers}"
+        self._seats.check(view.proxy, instance)
+        feed = self._feeds.get(view) or self._attached(view)
         connection = Connection(
             Stream(variant, feed, self._patience),
             Peer(
@@ -195,6 +202,7 @@ class AdsServer:
             self.clock.now(),
         )
         feed.followers.add(session)
+        self._seats.take(view.proxy, instance)
         self.delivery.connected(connection)
         return connection
 
@@ -202,6 +210,7 @@ class AdsServer:
         """A stream has ended."""
         feed = connection.stream.feed
         feed.followers.discard(session)
+        self._seats.leave(connection.proxy, connection.peer.instance)
         self.delivery.disconnected(connection)
         if not feed.followers:
             if self._feeds.get(feed.view) is feed:
@@ -215,6 +224,17 @@ class AdsServer:
             self._set_alarm()
 
     # --- inside ---------------------------------------------------------------------------
+
+    def _view(self, node: Node) -> tuple[View, Mapping[str, Any]]:
+        if not node.id:
+            raise BadRequest(
+                "the node has no id",
+                fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N",
+            )
+        proxy = self._named(node.id)
+        fields = node.metadata.fields
+        metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
+        return View.from_metadata(proxy, metadata), metadata
 
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
@@ -284,17 +304,6 @@ class AdsServer:
 
 
 # --- who connects ----------------------------------------------------------------------------
-
-
-def _view(node: Node) -> tuple[View, Mapping[str, Any]]:
-    if not node.id:
-        raise BadRequest(
-            "the node has no id", fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N"
-        )
-    proxy = ProxyId.parse(node.id)
-    fields = node.metadata.fields
-    metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
-    return View.from_metadata(proxy, metadata), metadata
 
 
 def _envoy_version(node: Node) -> str:

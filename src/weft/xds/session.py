@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from weft.clock import Clock
-from weft.errors import BadRequest, WeftError
+from weft.errors import BadRequest, LimitExceeded, WeftError
 from weft.xds import wire
 from weft.xds.delivery import Connection, Delivery
 from weft.xds.subscription import Answer
@@ -115,6 +115,9 @@ class Session:
                 self._take(data)
             except BadRequest as error:
                 self._refuse(grpc.StatusCode.INVALID_ARGUMENT, error)
+                return
+            except LimitExceeded as error:
+                self._refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, error)
                 return
             except WeftError as error:
                 self._refuse(grpc.StatusCode.UNAVAILABLE, error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from weft.api.appmesh import inputs, shapes
+from weft.api.appmesh import accounts, inputs, shapes
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.documents import differences
@@ -68,15 +68,18 @@ class Apply:
             found.append(Problem("dryRun", "must be true or false"))
         if not isinstance(note, str) or len(note) > MAX_NOTE:
             found.append(Problem("note", f"must be a string of at most {MAX_NOTE} characters"))
-        items = self._items(body.get("resources"), found)
+        caller = accounts.caller_account(call, self._account)
+        items = self._items(body.get("resources"), found, caller)
         if found:
-            await self._refuse(call, items, found)
+            await self._refuse(call, items, found, caller)
         steps = sorted(
             (item.step for item in items if item.step), key=lambda step: _ORDER[step.key.kind]
         )
         before = self._store.state
         try:
-            applied = await self._store.apply(steps, call.author, note=note, dry_run=dry_run)
+            applied = await self._store.apply(
+                steps, call.author, note=note, dry_run=dry_run, caller=caller
+            )
         except Invalid as error:
             raise Invalid(_at_items(error.problems, items), fix=error.fix) from None
         changed = await self._differences(applied, before, dry_run=dry_run)
@@ -98,13 +101,15 @@ class Apply:
             revision=None if dry_run else applied.revision,
         )
 
-    def _items(self, resources: Any, found: list[Problem]) -> list[Item]:
+    def _items(self, resources: Any, found: list[Problem], caller: str) -> list[Item]:
         if not isinstance(resources, list):
             found.append(
                 Problem("resources", "is missing" if resources is None else "must be a list")
             )
             return []
-        items = [self._item(item, f"resources[{i}]", found) for i, item in enumerate(resources)]
+        items = [
+            self._item(item, f"resources[{i}]", found, caller) for i, item in enumerate(resources)
+        ]
         first: dict[Key, str] = {}
         for item in items:
             if item.step and first.setdefault(item.step.key, item.at) != item.at:
@@ -112,7 +117,7 @@ class Apply:
                 found.append(Problem(item.at, f"is the same resource as {place}, {item.step.key}"))
         return items
 
-    def _item(self, item: Any, at: str, found: list[Problem]) -> Item:
+    def _item(self, item: Any, at: str, found: list[Problem], caller: str) -> Item:
         if not isinstance(item, dict):
             found.append(Problem(at, "must be an object"))
             return Item(at, None, None, None)
@@ -123,8 +128,12 @@ class Apply:
         known = ("kind", *named, "spec", "tags", "clientToken", "meshOwner", *_ANSWERED)
         inputs.members(item, known, found, at=at)
         inputs.token(item, found, at=at)
-        inputs.owner(item.get("meshOwner"), self._account, found, at=at)
+        owner = accounts.owner_given(item.get("meshOwner"), found, at=at)
         names = {name: inputs.text(item, name, found, at=at) for name in named}
+        if (mesh := names["meshName"]) is not None:
+            names["meshName"] = accounts.mesh_named(
+                mesh, owner, caller, self._account, found, at=at
+            )
         sent = inputs.spec(item, kind, found, at=at)
         tags = inputs.tags(item.get("tags"), found, at=f"{at}.tags")
         step = None
@@ -132,13 +141,15 @@ class Apply:
             step = Put(shapes.key_of(kind, names), sent, None if item.get("tags") is None else tags)
         return Item(at, kind, sent, step)
 
-    async def _refuse(self, call: Call, items: list[Item], found: list[Problem]) -> NoReturn:
+    async def _refuse(
+        self, call: Call, items: list[Item], found: list[Problem], caller: str
+    ) -> NoReturn:
         """With all that is wrong within the specs, too, as far as that can be told."""
         more: list[Problem] = []
         if items and all(item.step for item in items):
             steps = {item.step.key: item.step for item in items if item.step}
             try:
-                await self._store.apply([*steps.values()], call.author, dry_run=True)
+                await self._store.apply([*steps.values()], call.author, dry_run=True, caller=caller)
             except Invalid as error:
                 more += _at_items(error.problems, items)
             except WeftError:

@@ -14,7 +14,7 @@ from weft.api.weft.named import kind_named
 from weft.errors import Invalid, NotFound, Problem
 from weft.model.meta import Resource
 from weft.names import Key, Kind
-from weft.store.rules import Missing
+from weft.store.rules import Missing, outermost
 from weft.store.state import MeshState
 
 ORDER = {kind: i for i, kind in enumerate(Kind)}
@@ -58,7 +58,7 @@ class Resources:
         state = await self._state(call)
         found = state.resource(key)
         if found is None:
-            raise NotFound(str(Missing(_outermost(state, key), self._account)))
+            raise NotFound(str(Missing(outermost(state, key), self._account)))
         document: dict[str, Any] = {
             "revision": state.revision,
             **self.document(found),
@@ -70,13 +70,19 @@ class Resources:
 
     def document(self, resource: Resource) -> Mapping[str, Any]:
         """A resource in the shape that ``apply`` takes back; the spec is as it was sent."""
+        metadata = self._shapes.metadata(resource)
         return {
             "kind": resource.key.kind.value,
             "key": str(resource.key),
-            "arn": self._shapes.arn(resource.key),
+            "arn": self._shapes.arn(resource),
             **shapes.names(resource.key),
+            **(
+                {}
+                if metadata["meshOwner"] == self._account
+                else {"meshOwner": metadata["meshOwner"]}
+            ),
             "spec": resource.sent,
-            "metadata": self._shapes.metadata(resource),
+            "metadata": metadata,
             "tags": [{"key": name, "value": value} for name, value in resource.tags],
         }
 
@@ -84,8 +90,3 @@ class Resources:
         newest = self._store.state
         wanted = whole_number(call.query, "revision", default=newest.revision, least=0)
         return newest if wanted == newest.revision else await self._store.state_at(wanted)
-
-
-def _outermost(state: MeshState, missing: Key) -> Key:
-    parent = missing.parent
-    return _outermost(state, parent) if parent and state.resource(parent) is None else missing

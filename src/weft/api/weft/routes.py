@@ -9,15 +9,17 @@ from weft.api.weft.changes import Changes
 from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
+from weft.api.weft.shares import Shares
 from weft.api.weft.status import Status
 from weft.api.weft.why import Why
 
+_SHARES = "/weft/v1/meshes/{mesh}/shares"
 _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
 
 def routes(parts: Parts) -> list[Route]:
     resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
-    instances = Instances(parts)
+    instances, shares = Instances(parts), Shares(parts)
     return [
         Route("GET", "/weft/v1/status", Status(parts).describe),
         Route("GET", "/weft/v1/resources", resources.list_resources),
@@ -30,6 +32,9 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/weft/v1/proxies/{instance}", proxies.describe),
         Route("GET", "/weft/v1/wait", proxies.wait),
         Route("GET", "/weft/v1/why", Why(parts).explain),
+        Route("GET", _SHARES, shares.list_shares),
+        Route("POST", _SHARES, shares.share),
+        Route("DELETE", _SHARES + "/{account}", shares.unshare),
         Route("GET", _INSTANCES, instances.list_instances),
         Route("PUT", _INSTANCES + "/{id}", instances.register),
         Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat),
