@@ -53,20 +53,22 @@ class Quotas:
     limits: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """As changes to ``none``."""
-        return ",".join(f"{name}={limit}" for name, limit in self.limits.items())
+        """As changes to none."""
+        return ",".join(f"{name}={limit}" for name, limit in self.limits.items()) or "none"
 
     def of(self, name: str) -> int | None:
         """None is unlimited."""
         return self.limits.get(name)
 
     @classmethod
-    def parse(cls, base: str, changes: str = "") -> Self:
-        """``none`` or ``aws``, and changes to it: ``meshes=20,routes=unlimited``."""
+    def parse(cls, base: str, changes: str = "none") -> Self:
+        """``none`` or ``aws``, and changes to it: ``none`` or ``meshes=20,routes=unlimited``."""
         if base not in ("none", "aws"):
             raise CannotStart(f"--quotas is {base!r}", fix="give none or aws")
         limits = dict(AWS) if base == "aws" else {}
-        for item in filter(None, (part.strip() for part in changes.split(","))):
+        for item in (part.strip() for part in changes.split(",")):
+            if item in ("", "none"):
+                continue
             name, _, number = (part.strip() for part in item.partition("="))
             if name not in AWS:
                 raise _unknown(name, AWS)

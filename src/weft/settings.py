@@ -38,7 +38,7 @@ QUOTAS = Setting("--quotas", "WEFT_QUOTAS", "none", "none, or aws for App Mesh's
 QUOTA = Setting(
     "--quota",
     "WEFT_QUOTA",
-    "",
+    "none",
     "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
     repeatable=True,
 )

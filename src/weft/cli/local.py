@@ -34,7 +34,7 @@ def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[s
 
 
 def _help(setting: Setting) -> str:
-    return f"{setting.help}  [env: {setting.variable}; default: {setting.default or 'none'}]"
+    return f"{setting.help}  [env: {setting.variable}; default: {setting.default}]"
 
 
 def _serve_options(command: Command) -> Command:

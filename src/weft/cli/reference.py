@@ -86,7 +86,7 @@ def settings_page() -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| `{each.flag}` | `{each.variable}` | {f'`{each.default}`' if each.default else ''} | {_cell(each.help)} |"
+        f"| `{each.flag}` | `{each.variable}` | `{each.default}` | {_cell(each.help)} |"
         for each in every_setting()
     ]
     lines += ["", "Besides, these variables are read:", "", "| variable | |", "|---|---|"]
