@@ -14,7 +14,7 @@ from bench.propagation import Plan
 SMALL = Plan(
     services=(50, 500),
     proxies=(10,),
-    repeats=7,
+    repeats=8,
     names=frozenset({"route-one", "route-all", "endpoint-one", "no-op", "storm"}),
 )
 

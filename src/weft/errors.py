@@ -133,3 +133,21 @@ class Rejected(WeftError):
 
 class CannotStart(WeftError):
     """A process refuses to start: a port is taken, a directory is not writable, a part is missing."""
+
+
+ON_THE_WIRE: dict[str, type[WeftError]] = {
+    each.code: each
+    for each in (
+        BadRequest,
+        Forbidden,
+        NotFound,
+        Conflict,
+        InUse,
+        LimitExceeded,
+        TooManyTags,
+        Unavailable,
+        TimedOut,
+        Rejected,
+    )
+}
+"""The class of each code, for clients that raise again what a server answered."""

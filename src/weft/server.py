@@ -87,6 +87,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     for setting, address in ((API, settings.api), (XDS, settings.xds)):
         if not address.is_loopback:
             refuse_to_bind(address, setting)
+    if settings.api.path:
+        raise CannotStart(
+            f"{API.flag} is {settings.api}: the API is not served on a Unix socket",
+            fix=f"give HOST:PORT, as in {API.flag} {API.default}",
+        )
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
