@@ -21,11 +21,13 @@ from weft.api.app import app
 from weft.api.parts import Parts
 from weft.clock import SystemClock
 from weft.discovery.registry import Registry
+from weft.quotas import Quotas
 from weft.settings import Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
 
 T = TypeVar("T")
+NO_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[Served]:
+def served(directory: Path, quotas: Quotas = NO_QUOTAS) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -101,7 +103,7 @@ def served(directory: Path) -> Iterator[Served]:
 
     async def serve() -> None:
         clock = SystemClock()
-        async with Store.open(directory, clock) as store:
+        async with Store.open(directory, clock, quotas=quotas) as store:
             address = Address("127.0.0.1", port)
             parts = Parts(
                 store=store,

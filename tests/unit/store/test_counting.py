@@ -77,9 +77,9 @@ BASE = after(
         (Create(router("q"), {}), {"virtual_routers": 1}, "mesh m would have 2 virtual routers"),
         (Create(route("y"), to("a")), {"routes": 1}, "virtualRouter r would have 2 routes"),
         (
-            Update(node("a"), calling("x", "y")),
+            Update(node("b"), calling("x", "y")),
             {"backends": 1},
-            "virtualNode a would have 2 backends",
+            "virtualNode b would have 2 backends",
         ),
         (
             Update(route("x"), to("a", "b")),

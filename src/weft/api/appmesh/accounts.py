@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from weft.api.exchange import Call
-from weft.errors import Problem
+from weft.errors import NotFound, Problem
 from weft.names import Arn, Key, bare_name, mesh_of, owner_of
 from weft.store.ownership import resource_owner, visible_meshes
+from weft.store.rules import Missing, outermost
 from weft.store.state import MeshState
 
 
@@ -41,6 +42,7 @@ def key_of_arn(state: MeshState, arn: Arn, home: str) -> Key:
     The resource of an ARN, whose account is the resource's owner and not its mesh's.
 
     An account's own mesh comes first; then those that others share with it, by owner.
+    NotFound when that account has no such resource.
     """
     account, name = arn.account, arn.key.mesh
     own = arn.key.within(mesh_of(name, account, home))
@@ -52,7 +54,7 @@ def key_of_arn(state: MeshState, arn: Arn, home: str) -> Key:
         found = state.resource(key) if bare_name(mesh) == name else None
         if found is not None and resource_owner(found, home) == account:
             return key
-    return own
+    raise NotFound(str(Missing(outermost(state, own), home)))
 
 
 def owner_given(value: Any, found: list[Problem], *, at: str = "") -> str | None:
