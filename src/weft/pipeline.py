@@ -94,9 +94,9 @@ class Pipeline:
         self._publisher = publisher
         publisher.processed(self.processed)
 
-    def named(self, id: str) -> ProxyId:
-        """Which proxy an Envoy is that gives itself this node id; BadRequest for what is none."""
-        return proxy_named(self._state, id, self._store.account)
+    def named(self, id: str, caller: str | None) -> ProxyId:
+        """Which proxy an Envoy of an account is by its node id; BadRequest for what is none."""
+        return proxy_named(self._state, id, self._store.account, caller)
 
     def attach(self, view: View) -> None:
         """A proxy with this view is there: publish its snapshot, now and whenever it changes."""
@@ -116,6 +116,15 @@ class Pipeline:
     def resolved(self, view: View) -> ir.Proxy:
         """What an attached view must do, as of ``processed``, for whoever explains it."""
         return Reading(self._state, self._parts).part(proxy, view)
+
+    def notes(self) -> Iterator[tuple[ProxyId, ir.Note]]:
+        """What attached views were asked for and cannot do, as of ``processed``."""
+        for view in tuple(self._attached):
+            try:
+                found = self.resolved(view).notes
+            except Exception:  # noqa: BLE001, S112 - said when it was to be published
+                continue
+            yield from ((view.proxy, note) for note in found)
 
     async def run(self) -> None:
         """Follow the store until cancelled."""

@@ -59,7 +59,11 @@ async def test_every_form_of_a_proxy_id_is_understood(ads: Ads, name: str, found
 async def test_whose_mesh_is_meant_is_for_the_source_to_say() -> None:
     source, here = HandmadeSource(), ProxyId.parse(PROXY)
     server = AdsServer(
-        source, Delivery(SystemClock()), SystemClock(), "127.0.0.1:0", named=lambda _: here
+        source,
+        Delivery(SystemClock()),
+        SystemClock(),
+        "127.0.0.1:0",
+        named=lambda _id, _account: here,
     )
     source.server = server
     source.say(PROXY, cluster("a"))

@@ -20,9 +20,9 @@ HOME, OWNER, GUEST, STRANGER = "0" * 12, "1" * 12, "2" * 12, "3" * 12
 def caller_in_the_access_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every account has one key, which is called after it."""
 
-    def account(call: Call, home: str) -> str:
+    def account(call: Call) -> str:
         found = re.search(r"Credential=AKIA([0-9]{12})/", call.header(b"authorization") or "")
-        return found[1] if found else home
+        return found[1] if found else call.caller.account
 
     monkeypatch.setattr(accounts, "caller_account", account)
 

@@ -19,9 +19,14 @@ _PATIENCE = 2.0
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
     """The flag of a setting; its variable and default are read by the settings themselves."""
+    name = setting.flag.removeprefix("--").replace("-", "_")
+    if setting.switch:
+        return click.option(
+            setting.flag, name, is_flag=True, flag_value="yes", default=None, help=_help(setting)
+        )
     return click.option(
         setting.flag,
-        setting.flag.removeprefix("--").replace("-", "_"),
+        name,
         metavar="VALUE",
         help=_help(setting),
         multiple=setting.repeatable,

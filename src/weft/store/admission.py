@@ -35,7 +35,7 @@ from weft.model.meta import Metadata, Resource, Tags
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Key, Kind, owner_of
 from weft.quotas import Quotas
-from weft.store import document, ownership
+from weft.store import cloud_map, document, ownership
 from weft.store.change import (
     Action,
     Create,
@@ -45,6 +45,7 @@ from weft.store.change import (
     Keep,
     Kept,
     Outcome,
+    Prune,
     Put,
     Register,
     Step,
@@ -87,15 +88,10 @@ def admit(
     ``account`` is the control plane's own, ``caller`` the one that asks; without a
     caller nobody's ownership stands in the way.
     """
-    admission = _Admission(state, clock, account, caller, quotas)
-    errors: list[tuple[Key | None, WeftError]] = []
-    for step in steps:
-        try:
-            admission.take(step)
-        except WeftError as error:
-            errors.append((_key_of(step), error))
-    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted, errors = considered(state, steps, clock, account, caller=caller, quotas=quotas)
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        # Its message may name what is missing and not what needs it.
+        errors[0][1].add_note(str(errors[0][0] or ""))
         raise errors[0][1]
     if errors:
         if all(isinstance(error, LimitExceeded) for _, error in errors):
@@ -105,12 +101,35 @@ def admit(
             for key, error in errors
             for problem in _problems_of(error)
         )
-    return Admitted(
+    return admitted
+
+
+def considered(
+    state: MeshState,
+    steps: Sequence[Step],
+    clock: Clock,
+    account: str,
+    *,
+    caller: str | None = None,
+    quotas: Quotas = Quotas(),  # noqa: B008 - frozen
+) -> tuple[Admitted, list[tuple[Key | None, WeftError]]]:
+    """What the steps that can be done lead to, and every reason against all of them."""
+    admission = _Admission(state, clock, account, caller, quotas)
+    errors: list[tuple[Key | None, WeftError]] = []
+    for step in steps:
+        try:
+            admission.take(step)
+        except WeftError as error:
+            errors.append((_key_of(step), error))
+    admission.follow()
+    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),
         tuple(admission.records),
         tuple(admission.kept),
     )
+    return admitted, errors
 
 
 class _Admission:
@@ -128,6 +147,8 @@ class _Admission:
         self._quotas = quotas
         self._put: dict[Key, None] = {}
         self._deleted: dict[Key, None] = {}
+        self._moved: dict[Key, None] = {}
+        """Virtual nodes of which replicas came or went, or were given another place."""
 
     def _now(self, not_before: datetime | None = None) -> datetime:
         now = document.moment(document.milliseconds(self._clock.now()))
@@ -138,14 +159,16 @@ class _Admission:
 
     def take(self, step: Step) -> None:
         match step:
-            case Create(key, sent, tags):
-                self._create(key, sent, tags)
+            case Create(key, sent, tags, uid):
+                self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(key, sent)
-            case Put(key, sent, tags, owner):
-                self._put_step(key, sent, tags, owner)
+            case Put(key, sent, tags, labels, owner):
+                self._put_step(key, sent, tags, labels, owner)
             case Delete(key):
                 self._delete(self._existing(key, ownership.check_deletion))
+            case Prune():
+                self._prune(step)
             case Tag(key, tags):
                 self._tag(key, dict(tags))
             case Untag(key, names):
@@ -173,7 +196,9 @@ class _Admission:
             check(state, found, self._caller, self._account)
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags, owner: str = "") -> None:
+    def _create(
+        self, key: Key, sent: object, tags: Tags, uid: str | None = None, owner: str = ""
+    ) -> None:
         found = [*name_problems(key), *tag_problems(tags)]
         try:
             spec = decode(key.kind, plain := without_nulls(sent))
@@ -192,7 +217,7 @@ class _Admission:
                 + (f" under mesh {mesh.shown}" if key.kind is not Kind.MESH else "")
             )
         now = self._now()
-        metadata = Metadata(self._clock.uid(), 1, now, now, owner)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now, owner)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
     def _update(self, key: Key, sent: object, tags: Tags | None = None) -> None:
@@ -206,22 +231,50 @@ class _Admission:
         kept = old.tags if tags is None else tags
         self._write(Resource(key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _put_step(self, key: Key, sent: object, tags: Tags | None, owner: str) -> None:
+    def _put_step(
+        self, key: Key, sent: object, given: Tags | None, labels: Tags, owner: str
+    ) -> None:
         if self._caller is not None:
             ownership.check_mesh(self.draft.state, key.mesh, self._caller, self._account)
         old = self.draft.state.resource(key)
+        kept = given if given is not None else old.tags if old else ()
+        tags = tuple({**dict(kept), **dict(labels)}.items())
         if old is None:
-            self._create(key, sent, tags or (), owner)
-        elif old.sent == without_nulls(sent) and tags in (None, old.tags):
+            self._create(key, sent, tags, owner=owner)
+        elif old.sent == without_nulls(sent) and dict(tags) == dict(old.tags):
             self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
         else:
-            if found := tag_problems(tags or ()):
+            if found := tag_problems(tags):
                 raise Invalid(found)
             self._update(key, sent, tags)
+
+    def _prune(self, step: Prune) -> None:
+        wanted = set(step.labels)
+        if not wanted:
+            raise BadRequest("what is to go must be named by a tag", fix="give a label")
+        going = [
+            each
+            for each in self.draft.state.resources()
+            if each.key.mesh in step.meshes
+            and each.key.kind is not Kind.MESH
+            and each.key not in step.keep
+            and wanted <= set(each.tags)
+            and self._may_go(each)
+        ]
+        # Routes before the routers they live in.
+        going.sort(key=lambda each: (not each.key.parent_name, each.key))
+        for each in going:
+            self._delete(each)
+
+    def _may_go(self, resource: Resource) -> bool:
+        """Whether a label of the caller's means this resource: another's of that name does not."""
+        owner = ownership.resource_owner(resource, self._account)
+        return self._caller in (None, owner, owner_of(resource.key.mesh, self._account))
 
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
         self._put[resource.key] = None
+        self._moved[resource.key] = None
         self._deleted.pop(resource.key, None)
         self.outcomes.append(Outcome(resource.key, action, resource))
         self.records.append(Record(str(resource.key), action, document.of_resource(resource)))
@@ -240,6 +293,7 @@ class _Admission:
                 self._keep(Keep(ownership.SHARES, name, None))
         self.draft.remove(key)
         self._put.pop(key, None)
+        self._moved[key] = None
         self._deleted[key] = None
         # App Mesh counts a deletion as a version, except of a mesh.
         version = old.metadata.version + (key.kind is not Kind.MESH)
@@ -292,6 +346,7 @@ class _Admission:
         if node not in self.draft.state.workloads:
             self.records.append(Record(document.id_of_registered(node), Action.REGISTERED, {}))
         self.draft.put_instance(instance)
+        self._moved[node] = None
         id = document.id_of_instance(node, instance.id)
         self.records.append(Record(id, Action.REGISTERED, document.of_instance(instance)))
         self.outcomes.append(Outcome(node, Action.REGISTERED, instance_id=instance.id))
@@ -300,6 +355,7 @@ class _Admission:
         if id not in self.draft.state.workloads.get(node, {}):
             raise NotFound(f"no instance {id} of {node} is registered")
         self.draft.remove_instance(node, id)
+        self._moved[node] = None
         self.records.append(Record(document.id_of_instance(node, id), Action.DEREGISTERED, None))
         self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
 
@@ -307,7 +363,7 @@ class _Admission:
         if step.collection == ownership.SHARES and self._caller is not None:
             # Only the owner shares a mesh, and only one that is there.
             self._existing(Key.of_mesh(ownership.mesh_of_share(step.name)))
-        before = self.draft.state.document(step.collection, step.name)
+        before = self.draft.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:
             raise Conflict(f"{id} exists already")
@@ -324,6 +380,22 @@ class _Admission:
         if action is not Action.UNCHANGED:
             self.draft.keep(step.collection, step.name, after)
             self.records.append(Record(id, action, after))
+
+    def follow(self) -> None:
+        """Keep in Cloud Map what follows from the steps for replicas that are discovered there."""
+        for node in self._moved:
+            if node not in self.before.workloads and node not in self.draft.workloads:
+                continue
+            steps = cloud_map.follow(
+                node,
+                self.before,
+                self.draft.state,
+                self.draft,
+                lambda prefix: cloud_map.new_id(prefix, self._clock.uid()),
+                document.milliseconds(self._clock.now()),
+            )
+            for step in steps:
+                self._keep(step)
 
     # --- the result, as a whole ----------------------------------------------------------
 
@@ -380,7 +452,7 @@ def _many_exceeded(errors: Sequence[WeftError]) -> LimitExceeded:
 
 def _key_of(step: Step) -> Key | None:
     match step:
-        case Keep():
+        case Keep() | Prune():
             return None
         case Register(instance):
             return instance.node

@@ -20,10 +20,12 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from weft.errors import CannotStart
-from weft.store import schema, tokens
+from weft.store import schema
 from weft.store.change import Action, Author
+from weft.store.credentials import CredentialTable
 from weft.store.document import Document, Record, milliseconds, moment
-from weft.store.tokens import Remembered, Token
+from weft.store.prepared import Prepared
+from weft.store.tokens import Token, TokenTable
 
 _BATCH = 500
 """Rows written with one statement; SQLite limits the variables of a statement."""
@@ -60,6 +62,15 @@ class Database:
             self._engine = _engine(self.path)
             with self._engine.begin() as connection:
                 _migrate(connection)
+            upsert = insert(schema.current)
+            self._keep_newest = Prepared(
+                upsert.on_conflict_do_update(
+                    index_elements=["id"], set_={"document": upsert.excluded.document}
+                ),
+                self._engine,
+            )
+            self._add_revision = Prepared(schema.revisions.insert(), self._engine)
+            self._add_lines = Prepared(schema.log.insert(), self._engine)
         except DatabaseError as error:
             self._lock.close()
             raise CannotStart(
@@ -67,17 +78,27 @@ class Database:
                 fix="restore it from a backup, or start with another --data directory",
             ) from error
 
+        self.credentials = CredentialTable(self._engine)
+        self.tokens = TokenTable(self._engine)
+
     def close(self) -> None:
         self._engine.dispose()
         self._lock.close()
 
     def append(self, row: Row, records: Sequence[Record], token: Token | None = None) -> None:
         """Write one revision; durable when this returns. TokenUsed, and nothing written, if it was."""
+        texts = [
+            None if each.document is None else json.dumps(each.document, separators=(",", ":"))
+            for each in records
+        ]
+        newest = dict(zip((record.id for record in records), texts, strict=True))
+        kept = [{"id": id, "document": text} for id, text in newest.items() if text is not None]
+        gone = [id for id, text in newest.items() if text is None]
         with self._engine.begin() as connection:
             if token is not None:
-                tokens.remember(connection, token, row.revision, milliseconds(row.at))
-            connection.execute(
-                schema.revisions.insert(),
+                self.tokens.remember(connection, token, row.revision, row.at)
+            self._add_revision(
+                connection,
                 {
                     "revision": row.revision,
                     "at": milliseconds(row.at),
@@ -87,13 +108,9 @@ class Database:
                     "registry_only": row.registry_only,
                 },
             )
-            texts = [
-                None if each.document is None else json.dumps(each.document, separators=(",", ":"))
-                for each in records
-            ]
-            connection.execute(
-                schema.log.insert(),
-                [
+            self._add_lines(
+                connection,
+                *(
                     {
                         "revision": row.revision,
                         "sequence": i,
@@ -102,29 +119,17 @@ class Database:
                         "document": text,
                     }
                     for i, (record, text) in enumerate(zip(records, texts, strict=True))
-                ],
+                ),
             )
-            newest = dict(zip((record.id for record in records), texts, strict=True))
-            kept = [{"id": id, "document": text} for id, text in newest.items() if text is not None]
-            gone = [id for id, text in newest.items() if text is None]
             if kept:
-                upsert = insert(schema.current)
-                upsert = upsert.on_conflict_do_update(
-                    index_elements=["id"], set_={"document": upsert.excluded.document}
-                )
-                connection.execute(upsert, kept)
+                self._keep_newest(connection, *kept)
             for i in range(0, len(gone), _BATCH):
                 connection.execute(
                     schema.current.delete().where(schema.current.c.id.in_(gone[i : i + _BATCH]))
                 )
-            tokens.forget(
+            self.tokens.forget(
                 connection, (each.id for each in records if each.action is Action.DELETED)
             )
-
-    def recall(self, token: Token, at: datetime) -> Remembered | None:
-        """The earlier request with this token."""
-        with self._engine.connect() as connection:
-            return tokens.recall(connection, token, milliseconds(at))
 
     def newest_revision(self) -> int:
         with self._engine.connect() as connection:

@@ -43,7 +43,7 @@ def inverse(database: Database, revision: int) -> list[Step]:
             steps.append(Delete(key))
         else:
             spec, tags = before.document["spec"], tuple(before.document["tags"].items())
-            steps.append(Put(key, spec, tags, before.document.get("owner", "")))
+            steps.append(Put(key, spec, tags, owner=before.document.get("owner", "")))
     if not steps:
         raise BadRequest(
             f"revision {revision} only moved instances in the registry; there is nothing to revert"

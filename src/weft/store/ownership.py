@@ -61,19 +61,19 @@ def no_longer_shared(resource: Resource) -> str:
     )
 
 
-def proxy_named(state: MeshState, text: str, home: str) -> ProxyId:
+def proxy_named(state: MeshState, text: str, home: str, caller: str | None = None) -> ProxyId:
     """
     The proxy id that an Envoy gives itself, with the mesh as keys have it.
 
     The account in it is the mesh's owner (``mesh/M@ACCOUNT/…``) or, in an ARN, the
-    resource's. While all meshes are the control plane's own it does not matter, so
+    resource's; where there is none, the mesh is of the account that opens the stream. While all meshes are the control plane's own it does not matter, so
     that task definitions written for AWS go on working.
     """
     proxy = ProxyId.parse(text)
     name, _, owner = proxy.mesh.partition("@")
     account = text.split(":")[4] if text.startswith("arn:") else ""
     if not owner and not account:
-        return proxy
+        return replace(proxy, mesh=mesh_of(name, caller or home, home))
     wanted = mesh_of(name, owner or account, home)
     meshes = state.names(None, Kind.MESH)
     if owner:

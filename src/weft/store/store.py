@@ -74,6 +74,8 @@ class Store:
     ) -> None:
         self.state = state
         """Everything at the newest revision."""
+        self.credentials = database.credentials
+        """Beside the log; to be used in ``blocking``."""
         self._database = database
         self._clock = clock
         self.account = account
@@ -138,15 +140,22 @@ class Store:
         # A caller that goes away must not leave memory and disk disagreeing.
         return await asyncio.shield(self._apply(steps, author, note, caller, token))
 
+    async def decide(
+        self, decide: Callable[[MeshState], Sequence[Step]], author: Author, *, note: str = ""
+    ) -> Applied:
+        """Like ``apply``, for steps that depend on the state: nothing comes between the two."""
+        return await asyncio.shield(self._apply(decide, author, note))
+
     async def _apply(
         self,
-        steps: Sequence[Step],
+        asked: Sequence[Step] | Callable[[MeshState], Sequence[Step]],
         author: Author,
         note: str,
-        caller: str | None,
-        token: Token | None,
+        caller: str | None = None,
+        token: Token | None = None,
     ) -> Applied:
         async with self._writing:
+            steps = asked(self.state) if callable(asked) else asked
             try:
                 admitted = await self._admit(steps, caller)
             except WeftError as error:
@@ -180,7 +189,7 @@ class Store:
 
     async def _again(self, token: Token, refused: WeftError | None = None) -> Applied:
         """What a token's request was answered the first time; else the refusal, or a Conflict."""
-        found = await self._write(self._database.recall, token, self._clock.now())
+        found = await self._write(self._database.tokens.recall, token, self._clock.now())
         if found is not None and found.fingerprint == token.fingerprint:
             outcome = await self._read(history.outcome, self._database, found.revision, token.key)
             return Applied(found.revision, (outcome,))
@@ -230,6 +239,10 @@ class Store:
         self._known(revision, lowest=1)
         steps = await self._read(history.inverse, self._database, revision)
         return await self.apply(steps, author, note=f"revert {revision}")
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Call what waits for the disk, in the thread that writes."""
+        return await self._write(function, *args)
 
     def _known(self, revision: int, lowest: int = 0) -> None:
         if not lowest <= revision <= self.state.revision:

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from weft.names import Key
+from weft.store.document import milliseconds
+from weft.store.prepared import Prepared
 from weft.store.schema import tokens
 
 LIFE = timedelta(hours=24)
 _BATCH = 500
+_PURGED_EVERY = 64
+"""Revisions from one look at the old ones to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,49 +50,55 @@ class TokenUsed(Exception):
     """The token came before: nothing was written."""
 
 
-def remember(connection: Connection, token: Token, revision: int, at: int) -> None:
-    """Remember a token with its write, and forget a few old ones; TokenUsed if it came before."""
-    oldest = at - round(LIFE.total_seconds() * 1000)
-    fresh = insert(tokens).values(
-        resource=str(token.key),
-        account=token.account,
-        operation=token.operation,
-        token=token.token,
-        fingerprint=token.fingerprint,
-        revision=revision,
-        at=at,
-    )
-    written = connection.execute(
-        fresh.on_conflict_do_update(
-            index_elements=["resource", "account", "operation", "token"],
-            set_={name: fresh.excluded[name] for name in ("fingerprint", "revision", "at")},
-            where=tokens.c.at <= oldest,
+class TokenTable:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        fresh = insert(tokens)
+        self._add = Prepared(
+            fresh.on_conflict_do_update(
+                index_elements=["resource", "account", "operation", "token"],
+                set_={name: fresh.excluded[name] for name in ("fingerprint", "revision", "at")},
+                where=tokens.c.at <= bindparam("oldest"),
+            ),
+            engine,
         )
-    )
-    if written.rowcount == 0:
-        raise TokenUsed
-    # Every write removes more than it adds, so old ones never pile up and none takes long.
-    old = select(tokens.c.id).where(tokens.c.at <= oldest).limit(_BATCH)
-    connection.execute(tokens.delete().where(tokens.c.id.in_(old)))
 
+    def remember(self, connection: Connection, token: Token, revision: int, at: datetime) -> None:
+        """Remember a token with its write; TokenUsed if it came before and not too long ago."""
+        row = {
+            "id": None,
+            "resource": str(token.key),
+            "account": token.account,
+            "operation": token.operation,
+            "token": token.token,
+            "fingerprint": token.fingerprint,
+            "revision": revision,
+            "at": milliseconds(at),
+            "oldest": milliseconds(at - LIFE),
+        }
+        if self._add(connection, row) == 0:
+            raise TokenUsed
+        if revision % _PURGED_EVERY == 0:
+            # More than came since the last time, so old ones never pile up and none takes long.
+            old = select(tokens.c.id).where(tokens.c.at <= row["oldest"]).limit(_BATCH)
+            connection.execute(tokens.delete().where(tokens.c.id.in_(old)))
 
-def recall(connection: Connection, token: Token, at: int) -> Remembered | None:
-    """The earlier request with this token, if it is not too long ago."""
-    row = connection.execute(
-        select(tokens.c.fingerprint, tokens.c.revision).where(
+    def recall(self, token: Token, at: datetime) -> Remembered | None:
+        """The earlier request with this token, if it is not too long ago."""
+        query = select(tokens.c.fingerprint, tokens.c.revision).where(
             tokens.c.resource == str(token.key),
             tokens.c.account == token.account,
             tokens.c.operation == token.operation,
             tokens.c.token == token.token,
-            tokens.c.at > at - round(LIFE.total_seconds() * 1000),
+            tokens.c.at > milliseconds(at - LIFE),
         )
-    ).first()
-    return Remembered(row.fingerprint, row.revision) if row else None
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+            return Remembered(row.fingerprint, row.revision) if row else None
 
-
-def forget(connection: Connection, deleted: Iterable[str]) -> None:
-    """Forget the tokens of what was deleted: whatever takes its name is another resource."""
-    ids = list(deleted)
-    for i in range(0, len(ids), _BATCH):
-        batch = ids[i : i + _BATCH]
-        connection.execute(tokens.delete().where(tokens.c.resource.in_(batch)))
+    def forget(self, connection: Connection, deleted: Iterable[str]) -> None:
+        """Forget the tokens of what was deleted: whatever takes its name is another resource."""
+        ids = list(deleted)
+        for i in range(0, len(ids), _BATCH):
+            batch = ids[i : i + _BATCH]
+            connection.execute(tokens.delete().where(tokens.c.resource.in_(batch)))

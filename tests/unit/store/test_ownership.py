@@ -179,6 +179,9 @@ def test_an_envoy_says_whose_mesh_it_means(state: MeshState) -> None:
     # An ARN has the account of the resource, which need not own the mesh.
     assert named(f"arn:aws:appmesh:r:{GUEST}:mesh/m/virtualNode/guests") == shared
     assert named(f"arn:aws:appmesh:r:{HOME}:mesh/m/virtualNode/n") == "mesh/m/virtualNode/n"
+    # Where none is said, it is the account of whoever opens the stream.
+    theirs = proxy_named(state, "mesh/m/virtualNode/guests", HOME, OWNER)
+    assert str(theirs) == shared
     assert named(f"mesh/m@{STRANGER}/virtualNode/n") == f"mesh/m@{STRANGER}/virtualNode/n"
 
 
@@ -194,7 +197,7 @@ def test_while_all_meshes_are_of_one_account_the_account_does_not_matter() -> No
 def test_a_reverted_deletion_gives_a_resource_back_to_whom_it_belonged(state: MeshState) -> None:
     name = key("virtualNode/guests")
     state = after(state, GUEST, Delete(name))
-    state = after(state, None, Put(name, LISTENING, (), GUEST))
+    state = after(state, None, Put(name, LISTENING, (), owner=GUEST))
     found = state.resource(name)
     assert found is not None
     assert resource_owner(found, HOME) == GUEST

@@ -112,13 +112,14 @@ async def test_after_a_day_a_token_is_new_again(store: Store, clock: ManualClock
 
 
 async def test_old_tokens_do_not_pile_up(store: Store, clock: ManualClock) -> None:
-    for i in range(20):
+    for i in range(100):
         await write(store, Update(MESH, {}), token=f"t{i}")
     clock.advance(LIFE)
-    await write(store, Update(MESH, {}), token="last")
+    for i in range(64):
+        await write(store, Update(MESH, {}), token=f"later{i}")
 
     with store._database._engine.connect() as connection:
-        assert connection.scalar(text("select count(*) from tokens")) == 1
+        assert connection.scalar(text("select count(*) from tokens")) == 64
 
 
 async def test_what_takes_the_name_of_a_deleted_resource_has_no_tokens_yet(store: Store) -> None:

@@ -17,9 +17,9 @@ from weft.store.rules import Missing, outermost
 from weft.store.state import MeshState
 
 
-def caller_account(call: Call, home: str) -> str:
-    """The account that a request comes from: while the API is open, the control plane's own."""
-    return home
+def caller_account(call: Call) -> str:
+    """The account that a request comes from: its credential's, else the control plane's own."""
+    return call.caller.account
 
 
 def mesh_named(
@@ -32,9 +32,9 @@ def mesh_named(
     return mesh_of(name, owner or caller, home)
 
 
-def mesh_labelled(text: str, caller: str, home: str) -> str:
-    """The mesh that a path of Weft's own says: a name, or ``name@account`` for another's."""
-    return mesh_of(bare_name(text), owner_of(text, caller), home)
+def mesh_said(call: Call, text: str, home: str) -> str:
+    """The mesh that a request of Weft's own says: the caller's, or ``name@account`` of another."""
+    return mesh_of(bare_name(text), owner_of(text, caller_account(call)), home)
 
 
 def key_of_arn(state: MeshState, arn: Arn, home: str) -> Key:

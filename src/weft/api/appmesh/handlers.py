@@ -207,7 +207,7 @@ class Handlers:
         ]
         for label, value in call.labels.items():
             found += inputs.label_problems(label, value)
-        caller = accounts.caller_account(call, self._account)
+        caller = accounts.caller_account(call)
         owner = None
         if "meshOwner" in operation.query:
             owner = accounts.owner_given(query.get("meshOwner"), found)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from weft.api.appmesh import shapes
+from weft.api.appmesh import accounts, shapes
 from weft.api.exchange import Answer, Call, answer, whole_number
 from weft.api.parts import Parts
 from weft.api.weft.instances import instance_document
@@ -35,7 +35,9 @@ class Resources:
                 known = ", ".join(Kind)
                 raise Invalid([Problem("kind", f"must be one of {known}, not {text[:40]!r}")])
         state = await self._state(call)
-        mesh = query.get("mesh")
+        mesh = None
+        if (said := query.get("mesh")) is not None:
+            mesh = accounts.mesh_said(call, said, self._account)
         if mesh is not None and state.resource(Key.of_mesh(mesh)) is None:
             raise NotFound(str(Missing(Key.of_mesh(mesh), self._account)))
         # A large mesh takes a while, and proxies are served meanwhile.

@@ -59,8 +59,8 @@ class Shares:
         return answer({"revision": applied.revision}, revision=applied.revision)
 
     def _asked(self, call: Call) -> tuple[str, str]:
-        caller = accounts.caller_account(call, self._account)
-        return caller, accounts.mesh_labelled(call.labels["mesh"], caller, self._account)
+        caller = accounts.caller_account(call)
+        return caller, accounts.mesh_said(call, call.labels["mesh"], self._account)
 
 
 def _account(value: object, found: list[Problem]) -> str | None:
