@@ -265,7 +265,9 @@ def _changed(answer: Mapping[str, Any]) -> bool:
     return any(each.get("action") != "unchanged" for each in answer.get("outcomes") or ())
 
 
-def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool = False) -> None:
+def _draw(
+    session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool = False
+) -> None:
     if loaded.templates:
         from weft.cli import templates
 
