@@ -11,7 +11,7 @@ JSON; a few words stand for the parts that most cases do not care about:
     routers:
       shop: {listen: 9080/http, routes: {root: {httpRoute: {…}}}}
     services: {shop.local: router shop}      # or: node shop; or a spec
-    gateways: {front: {listen: 8080/http}}
+    gateways: {front: {listen: 8080/http, routes: {all: {httpRoute: {…}}}}}
     instances: {shop: {shop-1: {9080: "127.0.0.1:41001"}}}
     forgotten: [shop]                        # had instances once and has none now
     cloudmap:                                # namespace/service: {id: attributes}
@@ -53,7 +53,8 @@ def resources(said: Mapping[str, Any], mesh: str = "shop") -> Iterator[Resource]
     for name, spec in (said.get("nodes") or {}).items():
         yield resource(Key(mesh, Kind.VIRTUAL_NODE, name), node_spec(name, spec or {}))
     for name, spec in (said.get("gateways") or {}).items():
-        yield resource(Key(mesh, Kind.VIRTUAL_GATEWAY, name), listening(spec))
+        gateway = {member: value for member, value in spec.items() if member != "routes"}
+        yield resource(Key(mesh, Kind.VIRTUAL_GATEWAY, name), listening(gateway))
     for name, spec in (said.get("routers") or {}).items():
         router = dict(spec or {})
         routes = router.pop("routes", {})
@@ -62,6 +63,9 @@ def resources(said: Mapping[str, Any], mesh: str = "shop") -> Iterator[Resource]
             yield resource(Key(mesh, Kind.ROUTE, route, name), route_spec)
     for name, spec in (said.get("services") or {}).items():
         yield resource(Key(mesh, Kind.VIRTUAL_SERVICE, name), service_spec(spec))
+    for name, spec in (said.get("gateways") or {}).items():
+        for route, route_spec in (spec.get("routes") or {}).items():
+            yield resource(Key(mesh, Kind.GATEWAY_ROUTE, route, name), route_spec)
 
 
 def listening(spec: Mapping[str, Any]) -> dict[str, Any]:

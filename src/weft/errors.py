@@ -179,3 +179,27 @@ class Rejected(WeftError):
 
 class CannotStart(WeftError):
     """A process refuses to start: a port is taken, a directory is not writable, a part is missing."""
+
+
+ON_THE_WIRE: dict[str, type[WeftError]] = {
+    each.code: each
+    for each in (
+        BadRequest,
+        Forbidden,
+        AccessDenied,
+        Unauthenticated,
+        MissingToken,
+        IncompleteSignature,
+        InvalidSignature,
+        ExpiredToken,
+        NotFound,
+        Conflict,
+        InUse,
+        LimitExceeded,
+        TooManyTags,
+        Unavailable,
+        TimedOut,
+        Rejected,
+    )
+}
+"""The class of each code, for clients that raise again what a server answered."""

@@ -16,7 +16,7 @@ import structlog
 
 from weft.errors import NotFound
 from weft.ir import proxy as ir
-from weft.names import Key, View
+from weft.names import Key, ProxyId, View
 from weft.resolve.proxy import proxy, resolve
 from weft.resolve.reading import (
     Fact,
@@ -109,6 +109,15 @@ class Pipeline:
     def resolved(self, view: View) -> ir.Proxy:
         """What an attached view must do, as of ``processed``, for whoever explains it."""
         return Reading(self._state, self._parts).part(proxy, view)
+
+    def notes(self) -> Iterator[tuple[ProxyId, ir.Note]]:
+        """What attached views were asked for and cannot do, as of ``processed``."""
+        for view in tuple(self._attached):
+            try:
+                found = self.resolved(view).notes
+            except Exception:  # noqa: BLE001, S112 - said when it was to be published
+                continue
+            yield from ((view.proxy, note) for note in found)
 
     async def run(self) -> None:
         """Follow the store until cancelled."""

@@ -90,6 +90,11 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
+    if settings.api.path:
+        raise CannotStart(
+            f"{API.flag} is {settings.api}: the API is not served on a Unix socket",
+            fix=f"give HOST:PORT, as in {API.flag} {API.default}",
+        )
     exposure.check_addresses(settings)
     context = exposure.server_context(settings.tls) if settings.tls else None
     xds_tls = server_credentials(settings.tls, settings.client_ca) if settings.tls else None
@@ -122,6 +127,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             version=version("weft"),
             started_at=clock.now(),
             credentials=credentials,
+            pipeline=pipeline,
         )
         await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))

@@ -68,15 +68,7 @@ class Admitted:
 
 def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -> Admitted:
     """Do all steps on a draft and judge the result; raises with every reason against it."""
-    admission = _Admission(state, clock, account)
-    errors: list[tuple[Key | None, WeftError]] = []
-    for step in steps:
-        try:
-            admission.take(step)
-        except WeftError as error:
-            errors.append((_key_of(step), error))
-    admission.follow()
-    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted, errors = considered(state, steps, clock, account)
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
         # Its message may name what is missing and not what needs it.
         errors[0][1].add_note(str(errors[0][0] or ""))
@@ -87,12 +79,29 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
             for key, error in errors
             for problem in _problems_of(error)
         )
-    return Admitted(
+    return admitted
+
+
+def considered(
+    state: MeshState, steps: Sequence[Step], clock: Clock, account: str
+) -> tuple[Admitted, list[tuple[Key | None, WeftError]]]:
+    """What the steps that can be done lead to, and every reason against all of them."""
+    admission = _Admission(state, clock, account)
+    errors: list[tuple[Key | None, WeftError]] = []
+    for step in steps:
+        try:
+            admission.take(step)
+        except WeftError as error:
+            errors.append((_key_of(step), error))
+    admission.follow()
+    errors += admission.judge(broken={key for key, _ in errors if key})
+    admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),
         tuple(admission.records),
         tuple(admission.kept),
     )
+    return admitted, errors
 
 
 class _Admission:

@@ -22,6 +22,7 @@ from weft.errors import BadRequest, NotFound, Unavailable, WeftError
 from weft.identity.credentials import Credential, Credentials
 from weft.names import ProxyId, View
 from weft.translate.snapshot import Snapshot
+from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
 from weft.xds.gate import Gate
@@ -217,7 +218,10 @@ class AdsServer:
 
     def watch(self, session: Session, nonce: str) -> None:
         """Look at this stream again if the response is still unanswered by then."""
-        self._due.append((self.clock.monotonic() + self._patience, session, nonce))
+        if self._alarm is None:
+            # Nobody was waited for, so nobody looked.
+            self.delivery.attention.look()
+        self._due.append((self.delivery.attention.now() + self._patience, session, nonce))
         if self._alarm is None:
             self._set_alarm()
 
@@ -294,11 +298,13 @@ class AdsServer:
             self.delivery.changed(session.connection)
 
     def _set_alarm(self) -> None:
-        wait = max(self._due[0][0] - self.clock.monotonic(), 0) + _LOOK_TOGETHER_SECONDS
+        wait = max(self._due[0][0] - self.delivery.attention.now(), 0) + _LOOK_TOGETHER_SECONDS
+        wait = min(wait, STEP_SECONDS / 2)
         self._alarm = asyncio.get_running_loop().call_later(wait, self._overdue)
 
     def _overdue(self) -> None:
-        now = self.clock.monotonic()
+        self.delivery.attention.look()
+        now = self.delivery.attention.now()
         while self._due and self._due[0][0] <= now:
             _, session, nonce = self._due.popleft()
             if (connection := session.connection) is None:

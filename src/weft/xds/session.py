@@ -166,7 +166,7 @@ class Session:
         counters = self._host.delivery.counters
         try:
             while self._ended is None and (
-                response := self.connection.stream.next(self._host.clock.monotonic())
+                response := self.connection.stream.next(self._host.delivery.attention.now())
             ):
                 self._host.watch(self, response.nonce)
                 counters.pushes[response.kind] += 1

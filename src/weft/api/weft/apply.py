@@ -77,7 +77,7 @@ class Apply:
             found.append(Problem("prune", "must be true or false"))
         elif prune and not labels:
             found.append(Problem("prune", "needs labels: only what carries them all may go"))
-        items = self._items(body.get("resources"), labels, found)
+        items = self.items(body.get("resources"), labels, found)
         if found:
             await self._refuse(call, items, found)
         puts = sorted(
@@ -112,7 +112,8 @@ class Apply:
             revision=None if dry_run else applied.revision,
         )
 
-    def _items(self, resources: Any, labels: Tags, found: list[Problem]) -> list[Item]:
+    def items(self, resources: Any, labels: Tags, found: list[Problem]) -> list[Item]:
+        """The resources of a request; what is wrong with them is added to ``found``."""
         if not isinstance(resources, list):
             found.append(
                 Problem("resources", "is missing" if resources is None else "must be a list")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from weft.api.parts import Parts
 from weft.api.routing import Route
+from weft.api.weft import schema
 from weft.api.weft.apply import Apply
 from weft.api.weft.changes import Changes
+from weft.api.weft.checks import Checks
 from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
@@ -19,7 +21,7 @@ _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
 def routes(parts: Parts) -> list[Route]:
     resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
-    instances, tokens = Instances(parts), Tokens(parts)
+    instances, tokens, checks = Instances(parts), Tokens(parts), Checks(parts)
     return [
         Route("GET", "/weft/v1/status", Status(parts).describe),
         Route("GET", "/weft/v1/resources", resources.list_resources),
@@ -32,6 +34,9 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/weft/v1/proxies/{instance}", proxies.describe),
         Route("GET", "/weft/v1/wait", proxies.wait),
         Route("GET", "/weft/v1/why", Why(parts).explain),
+        Route("GET", "/weft/v1/checks", checks.list_findings),
+        Route("POST", "/weft/v1/checks", checks.judge),
+        Route("GET", "/weft/v1/schema/{kind}", schema.describe),
         Route("GET", _INSTANCES, instances.list_instances),
         Route("PUT", _INSTANCES + "/{id}", instances.register, Right.REGISTER),
         Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat, Right.REGISTER),
