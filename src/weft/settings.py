@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from weft.errors import CannotStart
 from weft.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from weft.quotas import Quotas
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,10 @@ class Setting:
     variable: str
     default: str
     help: str
+    switch: bool = False
+    """Given or not given; its variable is yes or no."""
+    repeatable: bool = False
+    """Given several times, the values are one list with commas."""
 
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
@@ -29,13 +37,81 @@ DATA = Setting(
 )
 REGION = Setting("--region", "WEFT_REGION", DEFAULT_REGION, "AWS region in ARNs.")
 ACCOUNT = Setting("--account", "WEFT_ACCOUNT", DEFAULT_ACCOUNT, "AWS account in ARNs, 12 digits.")
+AUTH = Setting(
+    "--auth",
+    "WEFT_AUTH",
+    "open on loopback",
+    "required: callers need credentials; open: they do not. Addresses that others reach require them.",
+)
+TLS_CERT = Setting(
+    "--tls-cert", "WEFT_TLS_CERT", "none", "PEM certificate (with its chain) of API and xDS."
+)
+TLS_KEY = Setting("--tls-key", "WEFT_TLS_KEY", "none", "PEM private key of --tls-cert.")
+CLIENT_CA = Setting(
+    "--xds-client-ca",
+    "WEFT_XDS_CLIENT_CA",
+    "none",
+    "PEM bundle: proxies must show a certificate of these authorities (mTLS).",
+)
+HOST = Setting(
+    "--host",
+    "WEFT_HOST",
+    "none",
+    "Further names by which the control plane is called, separated by commas.",
+)
+INSECURE = Setting(
+    "--insecure",
+    "WEFT_INSECURE",
+    "no",
+    "Serve addresses that others reach without TLS, and with --auth open without credentials.",
+    switch=True,
+)
 LOG_LEVEL = Setting("--log-level", "WEFT_LOG_LEVEL", "info", "debug, info, warning or error.")
 LOG_FORMAT = Setting("--log-format", "WEFT_LOG_FORMAT", "console", "console or json.")
+QUOTAS = Setting("--quotas", "WEFT_QUOTAS", "none", "none, or aws for App Mesh's own quotas.")
+QUOTA = Setting(
+    "--quota",
+    "WEFT_QUOTA",
+    "none",
+    "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
+    repeatable=True,
+)
 
-SERVE = (API, XDS, DATA, REGION, ACCOUNT, LOG_LEVEL, LOG_FORMAT)
+SERVE = (
+    API,
+    XDS,
+    DATA,
+    REGION,
+    ACCOUNT,
+    AUTH,
+    TLS_CERT,
+    TLS_KEY,
+    CLIENT_CA,
+    HOST,
+    INSECURE,
+    QUOTAS,
+    QUOTA,
+    LOG_LEVEL,
+    LOG_FORMAT,
+)
 
 ENDPOINT = Setting(
     "--endpoint", "WEFT_ENDPOINT", "http://127.0.0.1:7400", "Control plane that a client talks to."
+)
+TOKEN = Setting(
+    "--token",
+    "WEFT_TOKEN",
+    "none",
+    "Token of weft token create; the variable or a file keeps it from other users of the machine.",
+)
+TOKEN_FILE = Setting(
+    "--token-file", "WEFT_TOKEN_FILE", "none", "File that holds the token, and nothing else."
+)
+CA = Setting(
+    "--ca",
+    "WEFT_CA",
+    "the system's",
+    "PEM bundle of the authorities that the control plane's certificate may be of.",
 )
 GATEWAY_PORT = Setting(
     "--gateway-port", "WEFT_DEMO_GATEWAY_PORT", "7480", "Port of the demo's gateway."
@@ -73,6 +149,14 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What the control plane shows to those who connect."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The control plane's settings, parsed."""
 
@@ -81,8 +165,37 @@ class Settings:
     data: Path
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
+    quotas: Quotas = field(default_factory=Quotas)
     log_level: str = "info"
     log_format: str = "console"
+    auth: str = ""
+    """``open``, ``required``, or nothing: whichever the addresses call for."""
+    tls: Tls | None = None
+    client_ca: Path | None = None
+    hosts: tuple[str, ...] = ()
+    insecure: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.api.is_loopback and self.xds.is_loopback
+
+    @property
+    def auth_required(self) -> bool:
+        return self.auth == "required" or (not self.auth and not self.is_local)
+
+    def refuse_all_but_here(self) -> None:
+        """For what runs a whole mesh on one machine: it serves that machine, and asks nobody."""
+        if not self.is_local or self.auth_required or self.tls:
+            raise CannotStart(
+                "a mesh on one machine is served to that machine alone, without credentials and TLS",
+                fix=f"give loopback addresses and leave {AUTH.flag} and {TLS_CERT.flag} out, "
+                "or run weft serve, and weft sidecar beside each workload",
+            )
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.api}"
 
     @classmethod
     def read(
@@ -92,6 +205,9 @@ class Settings:
 
         def value(setting: Setting) -> str:
             return flags.get(setting.flag) or environment.get(setting.variable) or setting.default
+
+        def given(setting: Setting) -> str:
+            return flags.get(setting.flag) or environment.get(setting.variable) or ""
 
         account = value(ACCOUNT)
         if not (account.isdecimal() and len(account) == 12):
@@ -105,8 +221,14 @@ class Settings:
             data=data_directory(value(DATA), environment),
             region=value(REGION),
             account=account,
+            quotas=Quotas.parse(value(QUOTAS), value(QUOTA)),
             log_level=_one_of(LOG_LEVEL, value(LOG_LEVEL), ("debug", "info", "warning", "error")),
             log_format=_one_of(LOG_FORMAT, value(LOG_FORMAT), ("console", "json")),
+            auth=given(AUTH) and _one_of(AUTH, given(AUTH), ("open", "required")),
+            tls=_tls(given(TLS_CERT), given(TLS_KEY), given(CLIENT_CA)),
+            client_ca=Path(given(CLIENT_CA)) if given(CLIENT_CA) else None,
+            hosts=_hosts(given(HOST)),
+            insecure=_one_of(INSECURE, value(INSECURE), ("yes", "no")) == "yes",
         )
 
 
@@ -114,6 +236,31 @@ def data_directory(text: str, environment: Mapping[str, str] = os.environ) -> Pa
     """The data directory, with the XDG default filled in."""
     state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(text.replace("$XDG_STATE_HOME", state)).expanduser().absolute()
+
+
+def _tls(certificate: str, key: str, client_ca: str) -> Tls | None:
+    if bool(certificate) != bool(key):
+        raise CannotStart(
+            f"{TLS_CERT.flag} and {TLS_KEY.flag} belong together, and only one is given",
+            fix=f"give {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
+        )
+    if client_ca and not certificate:
+        raise CannotStart(
+            f"{CLIENT_CA.flag} asks proxies for certificates, which needs TLS",
+            fix=f"give {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE, too",
+        )
+    return Tls(Path(certificate), Path(key)) if certificate else None
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, (each.strip().lower() for each in text.split(","))))
+    for name in names:
+        if _HOST.fullmatch(name) is None:
+            raise CannotStart(
+                f"{HOST.flag} has {name!r}, which is no host name",
+                fix=f"write names, as in {HOST.flag} mesh.example.com,mesh.internal:443",
+            )
+    return names
 
 
 def _one_of(setting: Setting, value: str, choices: tuple[str, ...]) -> str:

@@ -15,10 +15,12 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
 from weft.errors import BadRequest, Invalid, Problem
+from weft.identity.caller import Caller
 from weft.model.schema import MAX_PROBLEMS
 from weft.store.change import Author
 
 MAX_BODY_BYTES = 1024 * 1024
+_MAX_CLIENT = 256
 MAX_DEPTH = 64
 """Of objects and lists within one another; App Mesh's specs need a dozen."""
 _TOO_DEEP = f"the body is nested too deeply: more than {MAX_DEPTH} objects and lists deep"
@@ -33,6 +35,7 @@ class Answer:
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 def answer(content: Any, *, status: int = 200, revision: int | None = None) -> Answer:
@@ -59,6 +62,17 @@ class Call:
     receive: Receive
     labels: dict[str, str] = field(default_factory=dict)
     """The variable parts of the path, each decoded once."""
+    caller: Caller = field(default_factory=Caller)
+    """Who was let in, and with which rights; ``author`` is how the log calls them."""
+    read: bytes | None = None
+    """The body, once it has been read: whoever verifies a signature reads it first."""
+
+    @classmethod
+    def of(cls, id: str, scope: Scope, receive: Receive) -> Call:
+        """A request as it comes, from somebody who has not been asked yet."""
+        client = next((v for n, v in scope["headers"] if n == b"user-agent"), b"")
+        author = Author(client=client.decode("utf-8", "replace")[:_MAX_CLIENT])
+        return cls(id, author, scope, receive)
 
     @property
     def query(self) -> QueryParams:
@@ -88,6 +102,13 @@ class Call:
 
     async def body(self, *, most_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The body, as long as it keeps to the limit; what is beyond is not kept."""
+        if self.read is None:
+            self.read = await self._body(most_bytes)
+        if len(self.read) > most_bytes:
+            too_large(most_bytes)
+        return self.read
+
+    async def _body(self, most_bytes: int) -> bytes:
         declared = self.header(b"content-length")
         if declared is not None and (not declared.isdecimal() or int(declared) > most_bytes):
             too_large(most_bytes)
@@ -104,6 +125,16 @@ class Call:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+
+    @property
+    def leaves_much(self) -> bool:
+        """Whether more is on its way than is worth reading once the answer is known."""
+        if self.read is not None or self.scope["method"] == "GET":
+            return False
+        declared = self.header(b"content-length")
+        if declared is None:
+            return self.header(b"transfer-encoding") is not None
+        return not declared.isdecimal() or int(declared) > MAX_BODY_BYTES
 
     async def gone(self) -> None:
         """Return when the client has left."""

@@ -60,6 +60,11 @@ class Registry:
             [Deregister(node, id)], author, note=note or f"{node.name}/{id} deregistered"
         )
 
+    def leases(self) -> dict[tuple[Key, str], float]:
+        """Seconds left of each lease, by virtual node and instance id."""
+        now = self._clock.monotonic()
+        return {lease: end - now for lease, end in self._ends.items()}
+
     async def expire(self) -> list[tuple[Key, str]]:
         """Take out every instance whose lease has ended, as one revision."""
         now = self._clock.monotonic()

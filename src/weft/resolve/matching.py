@@ -51,7 +51,7 @@ def mismatch(match: ir.RequestMatch, request: Request) -> str | None:
 
 def _mismatches(match: ir.RequestMatch, request: Request) -> Iterator[str]:
     path = normalised(request.path)
-    if not _fits(match.path, path):
+    if not fits(match.path, path):
         yield f"the path {path} {_words(match.path)[1]}"
     content_type = "".join(request.values("content-type")[:1])
     if match.grpc and not content_type.startswith("application/grpc"):
@@ -59,21 +59,21 @@ def _mismatches(match: ir.RequestMatch, request: Request) -> Iterator[str]:
     for header in match.headers:
         values = request.values(header.name)
         name = header.name.lstrip(":")
-        fits, fits_not = _words(header.match)
+        said, said_not = _words(header.match)
         if isinstance(header.match, ir.Present):
             if bool(values) is header.inverted:
-                yield f"{name} {fits if header.inverted else fits_not}"
+                yield f"{name} {said if header.inverted else said_not}"
         elif not values:
             # An absent header fits nothing, not even "anything but".
             yield f"{name} is not there"
-        elif any(_fits(header.match, each) for each in values) is header.inverted:
-            yield f"{name} {', '.join(values)!r} {fits if header.inverted else fits_not}"
+        elif any(fits(header.match, each) for each in values) is header.inverted:
+            yield f"{name} {', '.join(values)!r} {said if header.inverted else said_not}"
     parameters = _query(request.path)
     for parameter in match.query:
         given = parameters.get(parameter.name)
         if given is None:
             yield f"query parameter {parameter.name} is not there"
-        elif not _fits(parameter.match, given):
+        elif not fits(parameter.match, given):
             yield f"query parameter {parameter.name}={given} {_words(parameter.match)[1]}"
 
 
@@ -85,7 +85,8 @@ def _query(path: str) -> dict[str, str]:
     return found
 
 
-def _fits(match: ir.ValueMatch, text: str) -> bool:
+def fits(match: ir.ValueMatch, text: str) -> bool:
+    """Whether a text is what a match asks for."""
     match match:
         case ir.Exact(exact):
             return text == exact

@@ -1,0 +1,189 @@
+"""Ports and protocols that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.checks.finding import Check, Found, Severity
+from weft.checks.scope import Mesh
+from weft.names import Key, Kind
+from weft.resolve.outbound import service_name
+
+RESERVED = {15000: "the proxy's ingress", 15001: "the proxy's egress", 9901: "Envoy's admin page"}
+
+
+def tcp_backends_on_one_port(mesh: Mesh) -> Iterator[Found]:
+    for key, port, holders in mesh.shared_ports:
+        tcp = [service for service, protocol in holders if not protocol.is_http]
+        if len(tcp) > 1 and len(tcp) == len(holders):
+            yield Found(
+                key,
+                "spec.backends",
+                f"{', '.join(tcp)} all speak TCP on port {port}; only {tcp[0]} is reached",
+            )
+
+
+def families_on_one_port(mesh: Mesh) -> Iterator[Found]:
+    for key, port, holders in mesh.shared_ports:
+        tcp = [service for service, protocol in holders if not protocol.is_http]
+        http = [service for service, protocol in holders if protocol.is_http]
+        if tcp and http:
+            yield Found(
+                key,
+                "spec.backends",
+                f"on port {port}, {', '.join(http)} speaks HTTP and {', '.join(tcp)} TCP; "
+                f"{holders[0][0]} keeps the port",
+            )
+
+
+def listeners_without_route(mesh: Mesh) -> Iterator[Found]:
+    for name, router in mesh.routers.items():
+        routes = [route.spec for route in mesh.routes_of[name]]
+        matched = {route.match_port for route in routes}  # type: ignore[union-attr]  # all are routes
+        if not routes or None in matched:
+            continue
+        for i, listener in enumerate(router.listeners or ()):
+            port = listener.port_mapping.port
+            if port not in matched:
+                key = mesh.of(Kind.VIRTUAL_ROUTER, name)
+                yield Found(key, f"spec.listeners[{i}]", f"no route of it matches port {port}")
+
+
+def portless_routers(mesh: Mesh) -> Iterator[Found]:
+    for name, spec in mesh.routers.items():
+        if not spec.listeners and name in mesh.services_of_router:
+            service = mesh.services_of_router[name][0]
+            ports = ", ".join(str(at.port) for at in mesh.ports(service)) or "none"
+            key = mesh.of(Kind.VIRTUAL_ROUTER, name)
+            yield Found(
+                key, "spec.listeners", f"it has none; clients call at its targets': {ports}"
+            )
+
+
+def protocols_of_gateway_routes(mesh: Mesh) -> Iterator[Found]:
+    for key, spec in mesh.all_gateway_routes():
+        target = spec.route.action.target
+        name = service_name(target.virtual_service.virtual_service_name)
+        for at in mesh.ports(name):
+            if target.port in (None, at.port) and at.protocol.value != spec.protocol:
+                yield Found(
+                    key,
+                    f"spec.{spec.member}",
+                    f"{name} speaks {at.protocol} at port {at.port}, not {spec.protocol}",
+                )
+
+
+def reserved_ports(mesh: Mesh) -> Iterator[Found]:
+    for key, i, listener in mesh.listeners:
+        yield from _reserved(key, i, listener.port_mapping.port)
+    for name, router in mesh.routers.items():
+        for i, each in enumerate(router.listeners or ()):
+            yield from _reserved(mesh.of(Kind.VIRTUAL_ROUTER, name), i, each.port_mapping.port)
+    for name, gateway in mesh.gateways.items():
+        for i, its in enumerate(gateway.listeners):
+            yield from _reserved(mesh.of(Kind.VIRTUAL_GATEWAY, name), i, its.port_mapping.port)
+
+
+def _reserved(key: Key, i: int, port: int) -> Iterator[Found]:
+    if port in RESERVED:
+        yield Found(
+            key, f"spec.listeners[{i}].portMapping.port", f"port {port} is {RESERVED[port]}"
+        )
+
+
+def idle_listeners(mesh: Mesh) -> Iterator[Found]:
+    for key, i, listener in mesh.listeners:
+        uses = mesh.uses_of.get(key.name, ())
+        node = mesh.nodes[key.name]
+        # A virtual service leads to every listener of its node; a route to the one it names.
+        if not uses or len(node.listeners or ()) < 2 or any(use.route is None for use in uses):
+            continue
+        port = listener.port_mapping.port
+        if all(use.port != port for use in uses):
+            yield Found(key, f"spec.listeners[{i}]", f"no route leads to port {port}")
+
+
+def https_as_http(mesh: Mesh) -> Iterator[Found]:
+    for key, i, listener in mesh.listeners:
+        mapping = listener.port_mapping
+        served = listener.tls is not None and listener.tls.mode != "DISABLED"
+        if mapping.port in (443, 8443) and mapping.protocol != "tcp" and not served:
+            yield Found(
+                key,
+                f"spec.listeners[{i}].portMapping.protocol",
+                f"port {mapping.port} is said to speak {mapping.protocol} without TLS",
+            )
+
+
+CHECKS = (
+    Check(
+        "WEFT-201",
+        "Two TCP backends want one port",
+        Severity.ERROR,
+        "A TCP connection says only to which port it was made, so a port can lead to one TCP "
+        "backend; connections meant for the others arrive at the first (by name).",
+        "Give each TCP service a port of its own: the router's listener, or the node's.",
+        tcp_backends_on_one_port,
+    ),
+    Check(
+        "WEFT-202",
+        "HTTP and TCP backends share a port",
+        Severity.ERROR,
+        "A port is either read as HTTP or passed on as it is. The first backend (by name) decides, "
+        "and the others cannot be reached.",
+        "Give the TCP service a port of its own.",
+        families_on_one_port,
+    ),
+    Check(
+        "WEFT-203",
+        "No route leads on from a router's listener",
+        Severity.ERROR,
+        "Every route of the router matches another port, so requests at this one end with 404.",
+        "Add a route whose match has this port, or remove the listener.",
+        listeners_without_route,
+    ),
+    Check(
+        "WEFT-204",
+        "A virtual router has no listener",
+        Severity.WARNING,
+        "The ports and the protocol of its services are then those of whatever its routes lead to, "
+        "and change with them.",
+        "Give the router a listener with the port that clients call.",
+        portless_routers,
+    ),
+    Check(
+        "WEFT-205",
+        "A gateway route's protocol is not its virtual service's",
+        Severity.WARNING,
+        "The gateway matches requests of one protocol and sends them to a service whose routes are "
+        "for another: they match none of them.",
+        "Use the route type of the service's protocol: grpcRoute, http2Route or httpRoute.",
+        protocols_of_gateway_routes,
+    ),
+    Check(
+        "WEFT-206",
+        "A listener has a port of the proxy",
+        Severity.ERROR,
+        "The proxy itself listens at 15000, 15001 and 9901; a workload at one of them is either "
+        "not reached or cannot start.",
+        "Choose another port.",
+        reserved_ports,
+    ),
+    Check(
+        "WEFT-207",
+        "No route leads to a listener",
+        Severity.INFO,
+        "The virtual node is a target of routes, but of none at this port.",
+        "Name the port in a route's weighted target, or remove the listener.",
+        idle_listeners,
+    ),
+    Check(
+        "WEFT-208",
+        "The HTTPS port is said to speak HTTP",
+        Severity.WARNING,
+        "Where the workload itself speaks TLS, the proxy cannot read it as HTTP: every request "
+        "fails with a protocol error.",
+        "Declare the listener (and its routes) as tcp, or let the proxy end TLS.",
+        https_as_http,
+    ),
+)
