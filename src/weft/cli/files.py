@@ -35,6 +35,7 @@ _file_option = click.option(
 @click.command()
 @_file_option
 @click.option("--dry-run", is_flag=True, help="Check and show it; write nothing.")
+@click.option("--check", is_flag=True, help="Refuse what weft check calls an error.")
 @click.option("--note", metavar="TEXT", help="Why; weft changes shows it.")
 @wait_option
 @timeout_option
@@ -44,6 +45,7 @@ def apply(
     *,
     files: tuple[str, ...],
     dry_run: bool,
+    check: bool,
     note: str | None,
     wait: bool,
     timeout: float,
@@ -54,7 +56,11 @@ def apply(
     All files together are one change: all of it or nothing, one revision. What
     is equal already is left alone. Resources that no file names stay as they are.
     """
-    loaded = _load(session, files)
+    loaded = load_files(session, files)
+    if check:
+        from weft.cli.check import before_applying
+
+        before_applying(session, loaded)
     answer = _send(session, loaded, dry_run=dry_run, note=note or f"weft apply {' '.join(files)}")
     session.emit(answer, lambda: _draw(session, loaded, answer, places=False))
     revision, changed = answer.get("revision"), _changed(answer)
@@ -77,13 +83,13 @@ def diff(session: Session, *, files: tuple[str, ...]) -> int:
 
     Exit code 0: nothing. 1: something. Above 1: the files could not be checked.
     """
-    loaded = _load(session, files)
+    loaded = load_files(session, files)
     answer = _send(session, loaded, dry_run=True, note="")
     session.emit(answer, lambda: _draw(session, loaded, answer, places=True))
     return Exit.FAILED if _changed(answer) else Exit.OK
 
 
-def _load(session: Session, files: tuple[str, ...]) -> Loaded:
+def load_files(session: Session, files: tuple[str, ...]) -> Loaded:
     """The files; a resource that names no mesh, in a file that names none, is of the only one."""
     from weft.manifests.files import load
 
@@ -122,8 +128,6 @@ def _only_mesh(session: Session, error: Invalid) -> str:
 
 
 def _send(session: Session, loaded: Loaded, *, dry_run: bool, note: str) -> dict[str, Any]:
-    from weft.manifests.definition import located
-
     resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
     if not resources:
         return {"revision": None, "dryRun": dry_run, "outcomes": []}
@@ -131,9 +135,16 @@ def _send(session: Session, loaded: Loaded, *, dry_run: bool, note: str) -> dict
     try:
         answer: dict[str, Any] = session.client.post("/weft/v1/apply", body).body
     except Invalid as error:
-        placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
-        raise _refused(placed, "the control plane refused it; nothing is written") from None
+        raise refused_by_control_plane(error, loaded) from None
     return answer
+
+
+def refused_by_control_plane(error: Invalid, loaded: Loaded) -> Refused:
+    """Its problems, said with the file and line they come from."""
+    from weft.manifests.definition import located
+
+    placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
+    return _refused(placed, "the control plane refused it; nothing is written")
 
 
 def _refused(error: Invalid, headline: str) -> Refused:
