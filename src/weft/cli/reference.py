@@ -1,4 +1,4 @@
-"""Writes the reference of commands (``docs/cli.md``) and settings (``docs/settings.md``) to stdout."""
+"""Writes the reference of commands, settings and checks (``docs/cli.md`` and so on) to stdout."""
 
 from __future__ import annotations
 
