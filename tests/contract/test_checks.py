@@ -194,7 +194,13 @@ async def test_what_a_connected_proxy_cannot_do_is_found(running: Running) -> No
     body = {
         "resources": [
             {"kind": "mesh", "meshName": "m"},
-            node("m", "n", backends=calling("nowhere.test")),
+            node("m", "n", backends=calling("empty.test", "nowhere.test")),
+            {
+                "kind": "virtualService",
+                "meshName": "m",
+                "virtualServiceName": "empty.test",
+                "spec": {},
+            },
         ]
     }
     await ask(running, "POST", "/weft/v1/apply", body)
@@ -203,7 +209,7 @@ async def test_what_a_connected_proxy_cannot_do_is_found(running: Running) -> No
         await proxy.accept(CLUSTERS)
         _, report = await ask(running, "GET", CHECKS)
         (note,) = [each for each in report["findings"] if each["code"] == "WEFT-905"]
-        assert note["path"] == "spec.backends[0]"
+        assert note["path"] == "spec.backends[0]", "the other one is said as WEFT-101 already"
         assert "WEFT-907" not in {each["code"] for each in report["findings"]}
     # Once it has left, it is missed.
     _, report = await ask(running, "GET", CHECKS)
