@@ -29,6 +29,8 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
         self._directory = tempfile.TemporaryDirectory(prefix="weft-bench-")
         self._process: subprocess.Popen[bytes] | None = None
         self._http: http.client.HTTPConnection | None = None
+        self.api = ""
+        """Its URL, once it serves."""
         self.xds = "127.0.0.1:0"
 
     def start(self) -> float:
@@ -49,8 +51,8 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
             raise Died(f"weft serve did not start:\n{self.log()}")
         taken = time.monotonic() - begin
         where = json.loads((Path(self._directory.name) / "serve.json").read_text())
-        self.xds = where["xds"]
-        host, _, port = where["api"].removeprefix("http://").rpartition(":")
+        self.api, self.xds = where["api"], where["xds"]
+        host, _, port = self.api.removeprefix("http://").rpartition(":")
         self._http = http.client.HTTPConnection(host, int(port), timeout=600)
         self._http.connect()
         return taken
@@ -105,6 +107,11 @@ class ControlPlane(AbstractContextManager["ControlPlane"]):
             self.ask("POST", "/weft/v1/apply", {"resources": chunk})
 
     # --- what it costs --------------------------------------------------------------------
+
+    @property
+    def directory(self) -> Path:
+        """Where it keeps everything."""
+        return Path(self._directory.name)
 
     @property
     def pid(self) -> int:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 class Died(Exception):
@@ -21,7 +21,7 @@ def spawned(
     module: str, *arguments: str, stderr: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
     """``python -m module`` with pipes to talk by."""
-    paths = [str(_ROOT), str(_ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,

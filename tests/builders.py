@@ -14,18 +14,26 @@ JSON; a few words stand for the parts that most cases do not care about:
     gateways: {front: {listen: 8080/http, routes: {all: {httpRoute: {…}}}}}
     instances: {shop: {shop-1: {9080: "127.0.0.1:41001"}}}
     forgotten: [shop]                        # had instances once and has none now
+    cloudmap:                                # namespace/service: {id: attributes}
+      test/shop: {i-1: {AWS_INSTANCE_IPV4: 10.0.0.1, health: UNHEALTHY}}
+
+``found: {colour: red}`` in a node stands for discovery by Cloud Map as ``test/NODE``
+with these attributes, ``found: test/other`` for another service and no attributes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from weft.model import codec
+from weft.model import cloud_map, codec
 from weft.model.instance import Instance
 from weft.model.meta import Metadata, Resource
 from weft.names import Key, Kind, Mode, Ports, ProxyId, View
+from weft.store.change import Keep
+from weft.store.cloud_map import follow, keep_instance, keep_namespace, keep_service
 from weft.store.state import Draft, MeshState
 
 METADATA = Metadata(
@@ -81,9 +89,19 @@ def node_spec(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         spelt["backends"] = [
             {"virtualService": {"virtualServiceName": each}} for each in spelt.pop("calls")
         ]
+    if "found" in spelt:
+        spelt["serviceDiscovery"] = {"awsCloudMap": cloud_map_discovery(name, spelt.pop("found"))}
     if spelt.get("listeners") and "serviceDiscovery" not in spelt:
         spelt["serviceDiscovery"] = {"dns": {"hostname": f"{name}.test"}}
     return spelt
+
+
+def cloud_map_discovery(name: str, said: str | Mapping[str, str]) -> dict[str, Any]:
+    namespace, service = said.split("/") if isinstance(said, str) else ("test", name)
+    found: dict[str, Any] = {"namespaceName": namespace, "serviceName": service}
+    if not isinstance(said, str):
+        found["attributes"] = [{"key": key, "value": value} for key, value in said.items()]
+    return found
 
 
 def service_spec(said: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -120,7 +138,29 @@ def state_from(said: Mapping[str, Any], mesh: str = "shop", revision: int = 1) -
         key = Key(mesh, Kind.VIRTUAL_NODE, node)
         for id, addresses in replicas.items():
             draft.put_instance(Instance(key, id, tuple(sorted(addresses.items()))))
+    for step in cloud_map_steps(said, draft):
+        draft.keep(step.collection, step.name, step.document)
     return draft.freeze(revision)
+
+
+def cloud_map_steps(said: Mapping[str, Any], draft: Draft) -> Iterator[Keep]:
+    """What Cloud Map has, and the replicas that get into it by themselves."""
+    ids = (f"{i}" for i in itertools.count(1))
+    for name, instances in (said.get("cloudmap") or {}).items():
+        namespace, service = name.split("/")
+        if cloud_map.id_behind(draft, namespace) is None:
+            kind = cloud_map.NamespaceType.HTTP
+            yield from keep_namespace(cloud_map.Namespace(f"ns-{namespace}", namespace, kind, 0))
+        made = cloud_map.Service(f"srv-{service}", service, f"ns-{namespace}", "HTTP", 0)
+        yield from keep_service(made, namespace)
+        for id, attributes in instances.items():
+            given = dict(attributes)
+            health = cloud_map.Health(given.pop("health", "UNKNOWN"))
+            yield from keep_instance(draft, made.id, cloud_map.Instance(id, given, health))
+    for node in draft.workloads:
+        yield from follow(
+            node, MeshState(), draft.state, draft, lambda prefix: f"{prefix}-{next(ids)}", 0
+        )
 
 
 def view_of(proxy: str, mode: Mode = Mode.TRANSPARENT, ports: Ports | None = None) -> View:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from weft.clock import ManualClock
 from weft.errors import WeftError
+from weft.model import cloud_map
 from weft.model.instance import Instance
 from weft.names import (
     DEFAULT_ACCOUNT,
@@ -27,11 +28,14 @@ from weft.names import (
 )
 from weft.pipeline import Pipeline, snapshot_for
 from weft.store.admission import admit
-from weft.store.change import Delete, Deregister, Put, Register, Step
+from weft.store.change import Delete, Deregister, Keep, Put, Register, Step
+from weft.store.cloud_map import keep_instance, keep_namespace, keep_service
 from weft.store.state import MeshState
 from weft.store.store import Event, Watcher
 from weft.translate.snapshot import Snapshot
 
+CLOCK = ManualClock()
+"""One for all: ids that it makes are of one kind, and must differ."""
 MESH = Key.of_mesh("m")
 NODES = [Key("m", Kind.VIRTUAL_NODE, f"n{i}") for i in range(4)]
 SERVICES = [Key("m", Kind.VIRTUAL_SERVICE, f"s{i}.local") for i in range(3)]
@@ -79,6 +83,21 @@ class Told:
         self.processed_revision = revision
 
 
+DISCOVERIES: list[dict[str, Any]] = [
+    {"dns": {"hostname": "a.io"}},
+    {"dns": {"hostname": "b.io"}},
+    {"awsCloudMap": {"namespaceName": "ns", "serviceName": "s"}},
+    {
+        "awsCloudMap": {
+            "namespaceName": "ns",
+            "serviceName": "s",
+            "attributes": [{"key": "colour", "value": "red"}],
+        }
+    },
+    {"awsCloudMap": {"namespaceName": "ns", "serviceName": "other"}},
+]
+
+
 @st.composite
 def virtual_nodes(draw: st.DrawFn) -> dict[str, Any]:
     ports = draw(st.lists(st.sampled_from([80, 81]), unique=True, max_size=2))
@@ -89,7 +108,7 @@ def virtual_nodes(draw: st.DrawFn) -> dict[str, Any]:
     }
     if listeners:
         spec["listeners"] = listeners
-        spec["serviceDiscovery"] = {"dns": {"hostname": draw(st.sampled_from(["a.io", "b.io"]))}}
+        spec["serviceDiscovery"] = draw(st.sampled_from(DISCOVERIES))
     return spec
 
 
@@ -111,7 +130,7 @@ def routes(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def edits(draw: st.DrawFn) -> Step:
-    match draw(st.integers(0, 7)):
+    match draw(st.integers(0, 9)):
         case 0:
             filter = draw(st.sampled_from(["ALLOW_ALL", "DROP_ALL"]))
             return Put(MESH, {"egressFilter": {"type": filter}})
@@ -138,6 +157,17 @@ def edits(draw: st.DrawFn) -> Step:
                 return Deregister(node, id)
             address = f"127.0.0.1:{draw(st.integers(2000, 2002))}"
             return Register(Instance(node, id, ((80, address),)))
+        case 7 | 8:
+            id = draw(st.sampled_from(["k", "l"]))
+            if draw(st.booleans()):
+                return Keep(cloud_map.instances_of("srv-s"), id, None)
+            health = draw(st.sampled_from(cloud_map.Health))
+            attributes = {
+                cloud_map.IPV4: f"10.0.0.{draw(st.integers(1, 2))}",
+                "colour": draw(st.sampled_from(["red", "blue"])),
+            }
+            instance = cloud_map.Instance(id, attributes, health)
+            return Keep(cloud_map.instances_of("srv-s"), id, instance.document())
         case _:
             return Delete(draw(st.sampled_from([*NODES, *SERVICES, *ROUTERS, *ROUTES])))
 
@@ -161,6 +191,8 @@ BASE: list[Step] = [
     Put(ROUTES[0], ROUTE),
     Put(SERVICES[0], {"provider": {"virtualRouter": {"virtualRouterName": "r0"}}}),
     Put(SERVICES[1], {"provider": {"virtualNode": {"virtualNodeName": "n2"}}}),
+    *keep_namespace(cloud_map.Namespace("ns-1", "ns", cloud_map.NamespaceType.HTTP, 0)),
+    *keep_service(cloud_map.Service("srv-s", "s", "ns-1", "HTTP", 0), "ns"),
 ]
 
 
@@ -173,7 +205,7 @@ def versions(snapshot: Snapshot) -> dict[tuple[str, str], str]:
 
 
 def started(*steps: Step) -> tuple[Pipeline, Told, MeshState]:
-    admitted = admit(MeshState(), steps, ManualClock(), DEFAULT_ACCOUNT)
+    admitted = admit(MeshState(), steps, CLOCK, DEFAULT_ACCOUNT)
     state = admitted.draft.freeze(1)
     pipeline, told = Pipeline(FakeStore(state)), Told()  # type: ignore[arg-type]
     pipeline.publish_to(told)
@@ -183,9 +215,9 @@ def started(*steps: Step) -> tuple[Pipeline, Told, MeshState]:
 
 
 async def follow(pipeline: Pipeline, state: MeshState, steps: list[Step]) -> MeshState:
-    admitted = admit(state, steps, ManualClock(), DEFAULT_ACCOUNT)
+    admitted = admit(state, steps, CLOCK, DEFAULT_ACCOUNT)
     state = admitted.draft.freeze(state.revision + 1)
-    await pipeline.follow([Event(state, admitted.outcomes)])
+    await pipeline.follow([Event(state, admitted.outcomes, admitted.kept)])
     return state
 
 
@@ -224,6 +256,21 @@ async def test_a_change_publishes_only_to_views_that_read_what_it_touched() -> N
     }
     await follow(pipeline, state, [Put(ROUTES[0], {"httpRoute": weights})])
     assert set(told.published) == set(VIEWS), "all of them call s0.local"
+
+
+async def test_an_instance_of_another_service_of_cloud_map_concerns_nobody() -> None:
+    by_cloud_map = {**HTTP_NODE, "serviceDiscovery": DISCOVERIES[2]}
+    pipeline, told, state = started(*BASE, Put(NODES[1], by_cloud_map))
+    other = cloud_map.Service("srv-other", "other", "ns-1", "HTTP", 0)
+    instance = cloud_map.Instance("i", {cloud_map.IPV4: "10.0.0.1"})
+
+    told.published.clear()
+    state = await follow(pipeline, state, list(keep_service(other, "ns")))
+    state = await follow(pipeline, state, list(keep_instance(state, "srv-other", instance)))
+    assert not told.published
+
+    await follow(pipeline, state, list(keep_instance(state, "srv-s", instance)))
+    assert set(told.published) == set(VIEWS), "all of them call s0.local, which n1 provides"
 
 
 async def test_a_view_shares_with_others_what_is_the_same_for_both() -> None:

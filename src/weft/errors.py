@@ -5,6 +5,12 @@ WeftError
 ├─ BadRequest               400  BadRequestException
 │  └─ Invalid               400  BadRequestException        (carries every Problem found)
 ├─ Forbidden                403  ForbiddenException
+│  └─ AccessDenied          403  AccessDeniedException       (the role does not reach so far)
+├─ Unauthenticated          403  UnrecognizedClientException (AWS's front end, before any service)
+│  ├─ MissingToken          403  MissingAuthenticationTokenException
+│  ├─ IncompleteSignature   403  IncompleteSignatureException
+│  ├─ InvalidSignature      403  InvalidSignatureException
+│  └─ ExpiredToken          403  ExpiredTokenException
 ├─ NotFound                 404  NotFoundException
 ├─ Conflict                 409  ConflictException
 ├─ InUse                    409  ResourceInUseException
@@ -17,12 +23,13 @@ WeftError
 └─ CannotStart              500  (never on the wire: a process refuses to start)
 
 Codes and statuses of the App Mesh surface are those of the service model
-(botocore ``appmesh/2019-01-25``); the last four never appear there.
+(botocore ``appmesh/2019-01-25``); the last four never appear there. What AWS's front end
+answers before a service is asked (Unauthenticated, AccessDenied) is in no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -31,6 +38,8 @@ class WeftError(Exception):
 
     code = "InternalServerErrorException"
     status = 500
+    members: Mapping[str, str] = {}
+    """What a service's model has beside the message; AWS's clients hand it to the caller."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)
@@ -69,6 +78,43 @@ class Forbidden(WeftError):
 
     code = "ForbiddenException"
     status = 403
+
+
+class AccessDenied(Forbidden):
+    """The credential is good, and its role does not reach so far."""
+
+    code = "AccessDeniedException"
+
+
+class Unauthenticated(WeftError):
+    """Nobody we know says this."""
+
+    code = "UnrecognizedClientException"
+    status = 403
+
+
+class MissingToken(Unauthenticated):
+    """Credentials are asked for, and none were given."""
+
+    code = "MissingAuthenticationTokenException"
+
+
+class IncompleteSignature(Unauthenticated):
+    """A signature lacks a part, or a part cannot be read."""
+
+    code = "IncompleteSignatureException"
+
+
+class InvalidSignature(Unauthenticated):
+    """The signature is not the one that the key's secret makes, or not of now."""
+
+    code = "InvalidSignatureException"
+
+
+class ExpiredToken(Unauthenticated):
+    """The credential was good once."""
+
+    code = "ExpiredTokenException"
 
 
 class NotFound(WeftError):
@@ -133,3 +179,21 @@ class Rejected(WeftError):
 
 class CannotStart(WeftError):
     """A process refuses to start: a port is taken, a directory is not writable, a part is missing."""
+
+
+ON_THE_WIRE: dict[str, type[WeftError]] = {
+    each.code: each
+    for each in (
+        BadRequest,
+        Forbidden,
+        NotFound,
+        Conflict,
+        InUse,
+        LimitExceeded,
+        TooManyTags,
+        Unavailable,
+        TimedOut,
+        Rejected,
+    )
+}
+"""The class of each code, for clients that raise again what a server answered."""

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,16 +22,21 @@ from typing import Protocol
 import structlog
 import uvicorn
 
+from weft.api import exposure
 from weft.api.app import app
-from weft.api.auth import refuse_to_bind
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
+from weft.identity.certificate import host_names
+from weft.identity.credentials import Credentials
 from weft.pipeline import Pipeline
-from weft.settings import API, XDS, Address, Settings
+from weft.settings import API, Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
+from weft.xds.gate import Gate
+from weft.xds.listening import server_credentials
 from weft.xds.server import AdsServer
 
 log = structlog.get_logger(__name__)
@@ -70,8 +76,8 @@ async def _until_told(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     async with serving(settings) as running:
-        api, xds = running.settings.api, running.settings.xds
-        print(f"weft serves the API at http://{api} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
+        xds = running.settings.xds
+        print(f"weft serves the API at {running.settings.url} and xDS at {xds}", flush=True)  # noqa: T201 - what the caller waits for
         waiting: asyncio.Future[object] = asyncio.ensure_future(told.wait())
         await asyncio.wait([waiting, running.broken], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -84,25 +90,29 @@ async def _until_told(settings: Settings) -> int:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """A control plane for the length of a block; CannotStart says why there is none."""
     clock = clock or SystemClock()
-    for setting, address in ((API, settings.api), (XDS, settings.xds)):
-        if not address.is_loopback:
-            refuse_to_bind(address, setting)
     if settings.api.path:
         raise CannotStart(
             f"{API.flag} is {settings.api}: the API is not served on a Unix socket",
             fix=f"give HOST:PORT, as in {API.flag} {API.default}",
         )
+    exposure.check_addresses(settings)
+    context = exposure.server_context(settings.tls) if settings.tls else None
+    xds_tls = server_credentials(settings.tls, settings.client_ca) if settings.tls else None
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
         store = await stack.enter_async_context(Store.open(settings.data, clock, settings.account))
+        credentials = await Credentials.open(store, settings.data)
+        exposure.check_credentials(settings, len(credentials))
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
-        ads = AdsServer(pipeline, delivery, clock, str(settings.xds))
+        gate = Gate(credentials, clock, required=settings.auth_required, names=_names(settings))
+        ads = AdsServer(pipeline, delivery, clock, str(settings.xds), gate=gate, tls=xds_tls)
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
+        catalog = Catalog(store, clock)
         broken = asyncio.get_running_loop().create_future()
-        for part in (pipeline, registry):
+        for part in (pipeline, registry, catalog):
             stack.push_async_callback(_ended, asyncio.create_task(_run(part, broken)))
         xds_port = await ads.start()
         stack.push_async_callback(ads.stop)
@@ -110,15 +120,19 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         parts = Parts(
             store=store,
             registry=registry,
+            catalog=catalog,
             delivery=delivery,
             settings=bound,
             clock=clock,
             version=version("weft"),
             started_at=clock.now(),
+            credentials=credentials,
             pipeline=pipeline,
         )
-        await stack.enter_async_context(_http(parts, api_socket))
+        await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))
+        for sentence in exposure.given_up(bound):
+            log.warning(sentence)
         log.info("serving", api=str(bound.api), xds=str(bound.xds), revision=store.state.revision)
         # What is alive now stays alive; the collector need not look at it again.
         gc.collect()
@@ -128,6 +142,13 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         gc.set_threshold(50_000, 20, 100)
         yield Running(bound, parts, pipeline, ads, broken)
         parts.stopping.set()
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Under which proxies may know this server, and so what they may have signed as its host."""
+    certified = host_names(settings.tls.certificate) if settings.tls else ()
+    bound = (str(settings.xds).rpartition(":")[0],) if not settings.xds.path else ()
+    return (*settings.hosts, *certified, *bound, socket.gethostname())
 
 
 class _Part(Protocol):
@@ -150,7 +171,9 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def _http(parts: Parts, listening: socket.socket) -> AsyncIterator[None]:
+async def _http(
+    parts: Parts, listening: socket.socket, context: ssl.SSLContext | None
+) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app(parts),
         access_log=False,
@@ -161,6 +184,8 @@ async def _http(parts: Parts, listening: socket.socket) -> AsyncIterator[None]:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=75,
     )
+    config.load()
+    config.ssl = context
     server = _Quiet(config)
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
@@ -213,9 +238,7 @@ def _with_port(address: Address, port: int) -> Address:
 def _announced(settings: Settings) -> Iterator[None]:
     """Tell whoever looks into the data directory where we are."""
     file = settings.data / ADDRESSES
-    text = json.dumps(
-        {"api": f"http://{settings.api}", "xds": str(settings.xds), "pid": os.getpid()}
-    )
+    text = json.dumps({"api": settings.url, "xds": str(settings.xds), "pid": os.getpid()})
     _replace(file, text)
     try:
         yield

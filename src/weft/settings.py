@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Self
 
 from weft.errors import CannotStart
 from weft.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Setting:
     variable: str
     default: str
     help: str
+    switch: bool = False
+    """Given or not given; its variable is yes or no."""
 
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
@@ -29,10 +34,53 @@ DATA = Setting(
 )
 REGION = Setting("--region", "WEFT_REGION", DEFAULT_REGION, "AWS region in ARNs.")
 ACCOUNT = Setting("--account", "WEFT_ACCOUNT", DEFAULT_ACCOUNT, "AWS account in ARNs, 12 digits.")
+AUTH = Setting(
+    "--auth",
+    "WEFT_AUTH",
+    "open on loopback",
+    "required: callers need credentials; open: they do not. Addresses that others reach require them.",
+)
+TLS_CERT = Setting(
+    "--tls-cert", "WEFT_TLS_CERT", "none", "PEM certificate (with its chain) of API and xDS."
+)
+TLS_KEY = Setting("--tls-key", "WEFT_TLS_KEY", "none", "PEM private key of --tls-cert.")
+CLIENT_CA = Setting(
+    "--xds-client-ca",
+    "WEFT_XDS_CLIENT_CA",
+    "none",
+    "PEM bundle: proxies must show a certificate of these authorities (mTLS).",
+)
+HOST = Setting(
+    "--host",
+    "WEFT_HOST",
+    "none",
+    "Further names by which the control plane is called, separated by commas.",
+)
+INSECURE = Setting(
+    "--insecure",
+    "WEFT_INSECURE",
+    "no",
+    "Serve addresses that others reach without TLS, and with --auth open without credentials.",
+    switch=True,
+)
 LOG_LEVEL = Setting("--log-level", "WEFT_LOG_LEVEL", "info", "debug, info, warning or error.")
 LOG_FORMAT = Setting("--log-format", "WEFT_LOG_FORMAT", "console", "console or json.")
 
-SERVE = (API, XDS, DATA, REGION, ACCOUNT, LOG_LEVEL, LOG_FORMAT)
+SERVE = (
+    API,
+    XDS,
+    DATA,
+    REGION,
+    ACCOUNT,
+    AUTH,
+    TLS_CERT,
+    TLS_KEY,
+    CLIENT_CA,
+    HOST,
+    INSECURE,
+    LOG_LEVEL,
+    LOG_FORMAT,
+)
 
 ENDPOINT = Setting(
     "--endpoint", "WEFT_ENDPOINT", "http://127.0.0.1:7400", "Control plane that a client talks to."
@@ -73,6 +121,14 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What the control plane shows to those who connect."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The control plane's settings, parsed."""
 
@@ -83,6 +139,25 @@ class Settings:
     account: str = DEFAULT_ACCOUNT
     log_level: str = "info"
     log_format: str = "console"
+    auth: str = ""
+    """``open``, ``required``, or nothing: whichever the addresses call for."""
+    tls: Tls | None = None
+    client_ca: Path | None = None
+    hosts: tuple[str, ...] = ()
+    insecure: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.api.is_loopback and self.xds.is_loopback
+
+    @property
+    def auth_required(self) -> bool:
+        return self.auth == "required" or (not self.auth and not self.is_local)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.api}"
 
     @classmethod
     def read(
@@ -92,6 +167,9 @@ class Settings:
 
         def value(setting: Setting) -> str:
             return flags.get(setting.flag) or environment.get(setting.variable) or setting.default
+
+        def given(setting: Setting) -> str:
+            return flags.get(setting.flag) or environment.get(setting.variable) or ""
 
         account = value(ACCOUNT)
         if not (account.isdecimal() and len(account) == 12):
@@ -107,6 +185,11 @@ class Settings:
             account=account,
             log_level=_one_of(LOG_LEVEL, value(LOG_LEVEL), ("debug", "info", "warning", "error")),
             log_format=_one_of(LOG_FORMAT, value(LOG_FORMAT), ("console", "json")),
+            auth=given(AUTH) and _one_of(AUTH, given(AUTH), ("open", "required")),
+            tls=_tls(given(TLS_CERT), given(TLS_KEY), given(CLIENT_CA)),
+            client_ca=Path(given(CLIENT_CA)) if given(CLIENT_CA) else None,
+            hosts=_hosts(given(HOST)),
+            insecure=_one_of(INSECURE, value(INSECURE), ("yes", "no")) == "yes",
         )
 
 
@@ -114,6 +197,31 @@ def data_directory(text: str, environment: Mapping[str, str] = os.environ) -> Pa
     """The data directory, with the XDG default filled in."""
     state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(text.replace("$XDG_STATE_HOME", state)).expanduser().absolute()
+
+
+def _tls(certificate: str, key: str, client_ca: str) -> Tls | None:
+    if bool(certificate) != bool(key):
+        raise CannotStart(
+            f"{TLS_CERT.flag} and {TLS_KEY.flag} belong together, and only one is given",
+            fix=f"give {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
+        )
+    if client_ca and not certificate:
+        raise CannotStart(
+            f"{CLIENT_CA.flag} asks proxies for certificates, which needs TLS",
+            fix=f"give {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE, too",
+        )
+    return Tls(Path(certificate), Path(key)) if certificate else None
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, (each.strip().lower() for each in text.split(","))))
+    for name in names:
+        if _HOST.fullmatch(name) is None:
+            raise CannotStart(
+                f"{HOST.flag} has {name!r}, which is no host name",
+                fix=f"write names, as in {HOST.flag} mesh.example.com,mesh.internal:443",
+            )
+    return names
 
 
 def _one_of(setting: Setting, value: str, choices: tuple[str, ...]) -> str:

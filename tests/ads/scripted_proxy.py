@@ -18,7 +18,7 @@ from weft.xds.wire import Variant
 PROXY = "mesh/m/virtualNode/n"
 DEADLINE_SECONDS = 15
 
-_METHODS = {
+METHODS = {
     Variant.DELTA: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
     Variant.SOTW: "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
 }
@@ -63,6 +63,7 @@ class ScriptedProxy:
         *,
         instance: str | None = "i1",
         channel: grpc.aio.Channel | None = None,
+        metadata: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.variant = variant
         self._channel = channel or grpc.aio.insecure_channel(
@@ -76,12 +77,15 @@ class ScriptedProxy:
         self._proxy = proxy
         self._instance = instance
         self._node_sent = False
+        self._metadata = tuple(metadata)
         self._call: Any = None
         self.held: dict[ResourceType, dict[str, str]] = {}
         """Name and version of every resource accepted by ``accept``, as a real proxy keeps them."""
 
     async def __aenter__(self) -> Self:
-        self._call = self._channel.stream_stream(_METHODS[self.variant])()
+        self._call = self._channel.stream_stream(METHODS[self.variant])(
+            metadata=self._metadata or None
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

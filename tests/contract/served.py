@@ -19,8 +19,10 @@ from botocore.config import Config
 
 from weft.api.app import app
 from weft.api.parts import Parts
-from weft.clock import SystemClock
+from weft.clock import Clock, SystemClock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
+from weft.identity.credentials import Credentials
 from weft.settings import Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
@@ -51,7 +53,7 @@ class Served:
     def revision(self) -> int:
         return self.parts.store.state.revision
 
-    def client(self, **named: Any) -> Any:
+    def client(self, service: str = "appmesh", **named: Any) -> Any:
         """boto3's client, as it comes."""
         settings = {
             "endpoint_url": self.url,
@@ -60,7 +62,7 @@ class Served:
             "aws_secret_access_key": "secret",
             "config": Config(retries={"total_max_attempts": 1}),
         }
-        return boto3.client("appmesh", **{**settings, **named})
+        return boto3.client(service, **{**settings, **named})
 
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -89,7 +91,7 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[Served]:
+def served(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -100,17 +102,21 @@ def served(directory: Path) -> Iterator[Served]:
     stop: list[uvicorn.Server] = []
 
     async def serve() -> None:
-        clock = SystemClock()
-        async with Store.open(directory, clock) as store:
+        time = clock or SystemClock()
+        async with Store.open(directory, time) as store:
             address = Address("127.0.0.1", port)
             parts = Parts(
                 store=store,
-                registry=Registry(store, clock),
-                delivery=Delivery(clock),
-                settings=Settings(api=address, xds=Address("127.0.0.1", 1), data=directory),
-                clock=clock,
+                registry=Registry(store, time),
+                catalog=Catalog(store, time),
+                delivery=Delivery(time),
+                settings=Settings(
+                    api=address, xds=Address("127.0.0.1", 1), data=directory, **settings
+                ),
+                credentials=await Credentials.open(store, directory),
+                clock=time,
                 version="0.0.0",
-                started_at=clock.now(),
+                started_at=time.now(),
             )
             config = uvicorn.Config(
                 app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=5

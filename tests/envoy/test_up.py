@@ -25,6 +25,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body leave together: nobody can try again what was half answered by the dead.
+    wbufsize = -1
 
     def do_GET(self):
         self.send_response(200)

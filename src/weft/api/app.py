@@ -1,39 +1,61 @@
 """
 The HTTP edge: one ASGI application in front of every API surface.
 
-Whatever happens to a request happens here once: caller checked, path resolved,
-errors worded for the surface, request id in every answer and in the log.
+Whatever happens to a request happens here once: web pages kept out, surface found,
+caller let in, errors worded for the surface, request id in every answer and in the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from weft.api import auth, errors
 from weft.api.appmesh.handlers import routes as appmesh_routes
+from weft.api.auth import Door
+from weft.api.cloudformation.engine import Stacks
+from weft.api.cloudformation.surface import surface as cloudformation
+from weft.api.cloudmap.surface import surface as cloudmap
+from weft.api.dispatch import Dispatch
 from weft.api.exchange import Answer, Call
 from weft.api.parts import Parts
-from weft.api.routing import Route, Router
+from weft.api.sts.surface import surface as sts
+from weft.api.surfaces import Rest, Surface
+from weft.api.visitors import Visitors
+from weft.api.weft.apply import MAX_BODY_BYTES as MAX_APPLIED_BYTES
 from weft.api.weft.routes import routes as weft_routes
 from weft.clock import Clock
-from weft.errors import WeftError
 
 log = structlog.get_logger(__name__)
+
+_TAKEN_SECONDS = 60
+"""How long a client may take to take its answer."""
 
 
 def app(parts: Parts) -> ASGIApp:
     """Every surface of the API, as one application."""
-    return Edge([*appmesh_routes(parts), *weft_routes(parts)], parts.clock)
+    dispatch = Dispatch(surfaces(parts), Door.of(parts), Visitors.of(parts.settings))
+    return Edge(dispatch, parts.clock)
+
+
+def surfaces(parts: Parts) -> list[Surface | Rest]:
+    """All there are, a row each."""
+    stacks = Stacks(parts)
+    return [
+        Rest("appmesh", tuple(appmesh_routes(parts))),
+        Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        cloudmap(parts),
+        cloudformation(stacks),
+        sts(parts),
+    ]
 
 
 class Edge:
     """ASGI on one side, calls and answers on the other."""
 
-    def __init__(self, routes: Iterable[Route], clock: Clock) -> None:
-        self._router = Router(routes)
+    def __init__(self, dispatch: Dispatch, clock: Clock) -> None:
+        self._dispatch = dispatch
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,39 +69,20 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id, began = self._clock.uid(), self._clock.monotonic()
-        raw_path: bytes = scope["raw_path"]
-        try:
-            given = await self._answer(request_id, scope, receive)
-        except WeftError as error:
-            if error.status >= 500:
-                log.warning("request failed", request_id=request_id, reason=error.message)
-            given = errors.answer_to(error, raw_path)
-        except Exception:  # the edge of the process: the caller gets an answer, the log the cause
-            log.exception(
-                "request failed",
-                request_id=request_id,
-                method=scope["method"],
-                path=raw_path.decode("latin-1"),
-            )
-            given = errors.answer_to(errors.internal(request_id), raw_path)
+        call = Call.of(request_id, scope, receive)
+        given = await self._dispatch.answer(call)
         log.debug(
             "request",
             request_id=request_id,
             method=scope["method"],
-            path=raw_path.decode("latin-1"),
+            path=scope["raw_path"].decode("latin-1"),
+            author=call.author.name,
             status=given.status,
             ms=round((self._clock.monotonic() - began) * 1000, 2),
         )
-        await _send(send, given, request_id)
-
-    async def _answer(self, request_id: str, scope: Scope, receive: Receive) -> Answer:
-        auth.check_caller(scope)
-        method: str = scope["method"]
-        if method == "OPTIONS":
-            allow = ", ".join(self._router.allowed(scope["raw_path"]))
-            return Answer(status=204, headers={"allow": allow})
-        handler, labels = self._router.find(method, scope["raw_path"])
-        return await handler(Call(request_id, auth.author(scope), scope, receive, labels))
+        # Whoever does not take the answer must not keep it in our memory.
+        async with asyncio.timeout(_TAKEN_SECONDS):
+            await _send(send, given, request_id)
 
 
 async def _send(send: Send, given: Answer, request_id: str) -> None:
@@ -93,7 +96,7 @@ async def _send(send: Send, given: Answer, request_id: str) -> None:
         ),
     ]
     if given.status != 204:
-        headers.append((b"content-type", b"application/json"))
+        headers.append((b"content-type", given.content_type.encode("latin-1")))
         headers.append((b"content-length", str(len(given.body)).encode("ascii")))
     await send({"type": "http.response.start", "status": given.status, "headers": headers})
     await send({"type": "http.response.body", "body": given.body})

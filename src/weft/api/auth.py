@@ -1,97 +1,162 @@
 """
-Who may call, and who calls.
+The door of the API: who asks, proved by a signature or a token, and what they may do.
 
-Bound to loopback (or a Unix socket) the API is open: any credentials are good.
-What must not get in is a web page that the operator happens to visit: its
-requests carry its Origin, or, after DNS rebinding, its own name as Host.
+Where the door is open, anybody is let in with every right. Even there a credential that is
+known has to be good, and holds its owner to its role: a script with a wrong secret or a
+viewer's key fails where it is written, and not on the day the door is closed.
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from ipaddress import ip_address
-from typing import NoReturn
-
-from starlette.types import Scope
-
-from weft.errors import CannotStart, Forbidden
-from weft.settings import API, Address, Setting
+from weft.api.exchange import Call
+from weft.api.parts import Parts
+from weft.clock import Clock
+from weft.errors import AccessDenied, IncompleteSignature, MissingToken, Unauthenticated
+from weft.identity import sigv4
+from weft.identity.caller import Caller, Right
+from weft.identity.credentials import Credential, Credentials
+from weft.names import DEFAULT_ACCOUNT, Kind, ProxyId
 from weft.store.change import Author
 
-_CREDENTIAL = re.compile(rb"AWS4-[A-Z0-9-]+ .*?Credential=([A-Za-z0-9_-]{1,128})/")
-_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
-_MAX_CLIENT = 256
+_BEARER = "bearer "
 
 
-def refuse_to_bind(address: Address, setting: Setting = API) -> None:
-    """Refuse an address that others can reach: there are no credentials to close it with yet."""
-    if not address.is_loopback:
-        raise CannotStart(
-            f"{setting.flag} is {address}, which other machines can reach, "
-            "and callers are not asked for credentials",
-            fix=f"give a loopback address, as in {setting.flag} {setting.default}",
+class Door:
+    """Lets callers in."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        required: bool = False,
+        account: str = DEFAULT_ACCOUNT,
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._required = required
+        self._account = account
+
+    @classmethod
+    def of(cls, parts: Parts) -> Door:
+        settings = parts.settings
+        return cls(
+            parts.credentials,
+            parts.clock,
+            required=settings.auth_required,
+            account=settings.account,
         )
 
+    async def let_in(self, call: Call, service: str, most_bytes: int) -> None:
+        """Say who calls, or refuse; a body is read only for somebody whose key is known."""
+        caller = await self._caller(call, service, most_bytes)
+        call.caller = caller
+        call.author = Author(caller.name, call.author.client)
 
-def check_caller(scope: Scope) -> None:
-    """Forbidden for what a web page of somebody else may have sent."""
-    server = scope.get("server")
-    if server is not None and server[1] is None:
-        return  # A Unix socket: no browser gets there.
-    hosts, origins = [], []
-    for name, value in scope["headers"]:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"origin":
-            origins.append(value)
-    if not hosts:
-        _refuse("the request has no Host header")
-    for host in hosts:
-        if not is_loopback(host):
-            _refuse(f"Host is {_shown(host)}, which is not a loopback address")
-    for origin in origins:
-        scheme, _, authority = origin.partition(b"://")
-        if scheme not in (b"http", b"https") or not is_loopback(authority):
-            _refuse(f"Origin is {_shown(origin)}, which is another site")
+    def allow(self, call: Call, right: Right) -> None:
+        """Refuse what the caller's role does not reach."""
+        caller = call.caller
+        if caller.may(right):
+            return
+        if right is Right.REGISTER and caller.may_be(_proxy_of(call)):
+            return
+        if right is Right.REGISTER and caller.proxies:
+            whose = ", ".join(sorted(map(str, caller.proxies)))
+            raise AccessDenied(f"{caller.name} may register instances of {whose} only")
+        raise AccessDenied(
+            f"{caller.name} has the role {caller.role} and may not {right.value}",
+            fix="use a credential with another role; weft token list shows them",
+        )
+
+    def claimed_service(self, call: Call) -> str:
+        """The service that a signature is for, before anything of it is verified."""
+        claim = self._claim(_request(call))
+        return claim.service if claim else ""
+
+    async def _caller(self, call: Call, service: str, most_bytes: int) -> Caller:
+        token = _token(call)
+        if token is not None:
+            credential = self._credentials.of_token(token)
+            if credential is not None:
+                return credential.caller(self._clock.now())
+            if self._required:
+                raise Unauthenticated("The security token included in the request is invalid.")
+            return self._anybody()
+        if not self._required and not _signed(call):
+            return self._anybody()
+        request = _request(call)
+        claim = self._claim(request)
+        if claim is None:
+            if not self._required:
+                return self._anybody()
+            raise MissingToken(
+                "Missing Authentication Token: this control plane asks callers for credentials",
+                fix="sign with an access key, or send Authorization: Bearer TOKEN; "
+                "weft token create makes both",
+            )
+        known = self._credentials.of_key(claim.access_key)
+        if known is None:
+            if self._required:
+                raise Unauthenticated("The security token included in the request is invalid.")
+            return self._anybody(claim.access_key)
+        credential, secret = known
+        now = self._clock.now()
+        caller = credential.caller(now)
+        sigv4.check_time(claim, now)
+        sigv4.check_service(claim, service)
+        body = await call.body(most_bytes=most_bytes)
+        sigv4.verify(request, claim, secret, sigv4.payload_hash(request, claim, body))
+        return self._still(caller, credential)
+
+    def _claim(self, request: sigv4.Request) -> sigv4.Claim | None:
+        try:
+            return sigv4.claim(request)
+        except IncompleteSignature:
+            if self._required:
+                raise
+            return None
+
+    def _still(self, caller: Caller, credential: Credential) -> Caller:
+        """The body took its time; meanwhile the credential may have been revoked."""
+        if not self._credentials.stands(credential.id):
+            raise Unauthenticated("The security token included in the request is invalid.")
+        return caller
+
+    def _anybody(self, claimed: str = "") -> Caller:
+        return Caller(claimed or "anonymous", self._account, credential=claimed)
 
 
-@lru_cache(maxsize=256)
-def is_loopback(authority: bytes) -> bool:
-    """Whether ``host`` or ``host:port`` can only mean this machine."""
-    found = _AUTHORITY.fullmatch(authority)
-    if found is None:
-        return False
-    text = (found[1] or found[2]).decode("ascii").lower()
-    # No resolver is asked for names below localhost (RFC 6761, 6.3).
-    if text == "localhost" or text.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def _token(call: Call) -> str | None:
+    header = call.header(b"authorization")
+    if header is None or header[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return header[len(_BEARER) :].strip()
 
 
-def author(scope: Scope) -> Author:
-    """The access key that signed the request, and the program that sent it."""
-    name, client = "anonymous", ""
-    for header, value in scope["headers"]:
-        if header == b"authorization":
-            if found := _CREDENTIAL.match(value):
-                name = found[1].decode("ascii")
-        elif header == b"user-agent":
-            client = value.decode("utf-8", "replace")[:_MAX_CLIENT]
-    return Author(name, client)
-
-
-def _shown(value: bytes) -> str:
-    return repr(value[:80].decode("latin-1"))
-
-
-def _refuse(what: str) -> NoReturn:
-    raise Forbidden(
-        f"{what}; this control plane answers only to this machine",
-        fix="call it as 127.0.0.1 or localhost, and not from another site's page",
+def _signed(call: Call) -> bool:
+    header = call.header(b"authorization")
+    return (header is not None and header.startswith("AWS4-")) or (
+        b"X-Amz-Algorithm=" in call.scope["query_string"]
     )
+
+
+def _request(call: Call) -> sigv4.Request:
+    scope = call.scope
+    return sigv4.Request(
+        scope["method"],
+        scope["raw_path"].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"]],
+    )
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _proxy_of(call: Call) -> ProxyId:
+    """The virtual node that a request about instances names in its path."""
+    return ProxyId(call.labels.get("mesh", ""), Kind.VIRTUAL_NODE, call.labels.get("node", ""))

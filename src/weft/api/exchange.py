@@ -13,9 +13,11 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
 from weft.errors import BadRequest, Invalid, Problem
+from weft.identity.caller import Caller
 from weft.store.change import Author
 
 MAX_BODY_BYTES = 1024 * 1024
+_MAX_CLIENT = 256
 _PARSED_IN_PLACE_BYTES = 256 * 1024
 """Larger bodies are parsed in a thread, so that proxies are served meanwhile."""
 
@@ -27,6 +29,7 @@ class Answer:
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 def answer(content: Any, *, status: int = 200, revision: int | None = None) -> Answer:
@@ -53,6 +56,17 @@ class Call:
     receive: Receive
     labels: dict[str, str] = field(default_factory=dict)
     """The variable parts of the path, each decoded once."""
+    caller: Caller = field(default_factory=Caller)
+    """Who was let in, and with which rights; ``author`` is how the log calls them."""
+    read: bytes | None = None
+    """The body, once it has been read: whoever verifies a signature reads it first."""
+
+    @classmethod
+    def of(cls, id: str, scope: Scope, receive: Receive) -> Call:
+        """A request as it comes, from somebody who has not been asked yet."""
+        client = next((v for n, v in scope["headers"] if n == b"user-agent"), b"")
+        author = Author(client=client.decode("utf-8", "replace")[:_MAX_CLIENT])
+        return cls(id, author, scope, receive)
 
     @property
     def query(self) -> QueryParams:
@@ -82,6 +96,13 @@ class Call:
 
     async def body(self, *, most_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The body, as long as it keeps to the limit; what is beyond is not kept."""
+        if self.read is None:
+            self.read = await self._body(most_bytes)
+        if len(self.read) > most_bytes:
+            too_large(most_bytes)
+        return self.read
+
+    async def _body(self, most_bytes: int) -> bytes:
         declared = self.header(b"content-length")
         if declared is not None and (not declared.isdecimal() or int(declared) > most_bytes):
             too_large(most_bytes)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from weft.clock import Clock
+from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
+from weft.identity.credentials import Credentials
 from weft.pipeline import Pipeline
 from weft.settings import Settings
 from weft.store.store import Store
@@ -20,12 +22,15 @@ class Parts:
 
     store: Store
     registry: Registry
+    catalog: Catalog
+    """Cloud Map."""
     delivery: Delivery
     settings: Settings
     """With the addresses that are really bound."""
     clock: Clock
     version: str
     started_at: datetime
+    credentials: Credentials = field(default_factory=Credentials)
     pipeline: Pipeline | None = None
     """None where no proxies are served."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

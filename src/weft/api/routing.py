@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from weft.api.errors import MethodNotAllowed, UnknownOperation
 from weft.api.exchange import Answer, Call
 from weft.errors import BadRequest
+from weft.identity.caller import Right
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -25,6 +26,20 @@ class Route:
     method: str
     path: str
     handler: Handler
+    right: Right | None = None
+    """What the caller needs; by itself GET reads and everything else writes."""
+
+    @property
+    def needs(self) -> Right:
+        return self.right or (Right.READ if self.method == "GET" else Right.WRITE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A route that fits, with what its labels stand for."""
+
+    route: Route
+    labels: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -32,8 +47,8 @@ class _Branch:
     fixed: dict[str, _Branch] = field(default_factory=dict)
     label: _Branch | None = None
     rest: _Branch | None = None
-    ends: dict[str, tuple[tuple[str, ...], Handler]] = field(default_factory=dict)
-    """By method: the names of the labels on the way, and the handler."""
+    ends: dict[str, tuple[tuple[str, ...], Route]] = field(default_factory=dict)
+    """By method: the names of the labels on the way, and the route."""
 
 
 class Router:
@@ -56,24 +71,22 @@ class Router:
             else:
                 branch = branch.fixed.setdefault(segment, _Branch())
         assert route.method not in branch.ends, f"two handlers for {route.method} {route.path}"
-        branch.ends[route.method] = (tuple(names), route.handler)
+        branch.ends[route.method] = (tuple(names), route)
 
-    def find(self, method: str, raw_path: bytes) -> tuple[Handler, dict[str, str]]:
-        """The handler and its decoded labels."""
+    def find(self, method: str, raw_path: bytes) -> Found:
+        """The route and its decoded labels."""
         ends, values = self._ends(raw_path)
         found = ends.get("GET" if method == "HEAD" else method)
         if found is None:
             raise MethodNotAllowed(method, allowed(ends))
-        names, handler = found
-        return handler, dict(zip(names, values, strict=True))
+        names, route = found
+        return Found(route, dict(zip(names, values, strict=True)))
 
     def allowed(self, raw_path: bytes) -> tuple[str, ...]:
         """The methods a path answers to."""
         return allowed(self._ends(raw_path)[0])
 
-    def _ends(
-        self, raw_path: bytes
-    ) -> tuple[dict[str, tuple[tuple[str, ...], Handler]], list[str]]:
+    def _ends(self, raw_path: bytes) -> tuple[dict[str, tuple[tuple[str, ...], Route]], list[str]]:
         branch = self._root
         values: list[str] = []
         segments = raw_path.split(b"/")[1:]

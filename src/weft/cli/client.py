@@ -18,21 +18,6 @@ from weft.settings import ENDPOINT
 DEFAULT_TIMEOUT = 30.0
 _STALE_AFTER = 2.0  # A server may close an idle connection; a write must not meet that moment.
 
-_CODES: dict[str, type[errors.WeftError]] = {
-    each.code: each
-    for each in (
-        errors.BadRequest,
-        errors.Forbidden,
-        errors.NotFound,
-        errors.Conflict,
-        errors.InUse,
-        errors.LimitExceeded,
-        errors.TooManyTags,
-        errors.Unavailable,
-        errors.TimedOut,
-        errors.Rejected,
-    )
-}
 _STATUSES: dict[int, type[errors.WeftError]] = {
     400: errors.BadRequest,
     403: errors.Forbidden,
@@ -248,5 +233,5 @@ def _error(response: http.client.HTTPResponse, body: Mapping[str, Any]) -> error
         return errors.Invalid(problems, fix=fix)
     if code == "UnknownOperationException":
         return Differs(f"this control plane cannot do that: {message}", fix="weft version")
-    kind = _CODES.get(code) or _STATUSES.get(response.status) or errors.WeftError
+    kind = errors.ON_THE_WIRE.get(code) or _STATUSES.get(response.status) or errors.WeftError
     return kind(message, fix=fix)

@@ -51,6 +51,7 @@ SECTIONS = (
             Entry("split", "split:split", "Show or set how a service's traffic is shared."),
             Entry("apply", "files:apply", "Make the mesh as files say."),
             Entry("diff", "files:diff", "Show what apply would change."),
+            Entry("export", "export:export", "Write a mesh as files."),
             Entry("delete", "resources:delete", "Delete resources by name."),
             Entry("changes", "history:changes", "Who changed what, newest first."),
             Entry("change", "history:change", "What one revision changed, place by place."),

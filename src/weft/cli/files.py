@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weft.cli.exits import Exit, Refused
+from weft.cli.exits import Exit, Refused, Usage
 from weft.cli.history import draw_entry, sign
 from weft.cli.render import Glyph, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
 from weft.cli.waiting import timeout_option, wait_for, wait_option
-from weft.errors import Invalid, WeftError
+from weft.errors import Invalid, Problem, WeftError
 
 if TYPE_CHECKING:
     from weft.manifests.files import Loaded
@@ -28,7 +28,8 @@ _file_option = click.option(
     multiple=True,
     required=True,
     metavar="FILE|DIR|-",
-    help="weft.yaml or App Mesh CLI input JSON; a directory, - for stdin; several times.",
+    help="weft.yaml, AWS CLI input, Kubernetes manifest, Terraform state or plan; a directory of "
+    "any of them, - for stdin; several times.",
 )
 
 
@@ -36,6 +37,18 @@ _file_option = click.option(
 @_file_option
 @click.option("--dry-run", is_flag=True, help="Check and show it; write nothing.")
 @click.option("--check", is_flag=True, help="Refuse what weft check calls an error.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Tag every resource of the files with it; several times.",
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete what carries the labels in the same meshes and is in no file.",
+)
 @click.option("--note", metavar="TEXT", help="Why; weft changes shows it.")
 @wait_option
 @timeout_option
@@ -46,6 +59,8 @@ def apply(
     files: tuple[str, ...],
     dry_run: bool,
     check: bool,
+    labels: tuple[str, ...],
+    prune: bool,
     note: str | None,
     wait: bool,
     timeout: float,
@@ -54,14 +69,29 @@ def apply(
     Make the mesh as files say.
 
     All files together are one change: all of it or nothing, one revision. What
-    is equal already is left alone. Resources that no file names stay as they are.
+    is equal already is left alone. Resources that no file names stay as they are,
+    unless --prune says otherwise of those with a label; a mesh itself always stays.
+    docs/files.md tells what is read of each format.
     """
+    tags = _tags(labels)
+    if prune and not tags:
+        raise Usage(
+            "--prune needs to know what may go",
+            fix="give the label of all that these files own, as in --prune --label app=shop",
+        )
     loaded = load_files(session, files)
     if check:
         from weft.cli.check import before_applying
 
         before_applying(session, loaded)
-    answer = _send(session, loaded, dry_run=dry_run, note=note or f"weft apply {' '.join(files)}")
+    answer = _send(
+        session,
+        loaded,
+        dry_run=dry_run,
+        note=note or f"weft apply {' '.join(files)}",
+        labels=tags,
+        prune=prune,
+    )
     session.emit(answer, lambda: _draw(session, loaded, answer, places=False))
     revision, changed = answer.get("revision"), _changed(answer)
     if dry_run:
@@ -112,8 +142,17 @@ def load_files(session: Session, files: tuple[str, ...]) -> Loaded:
             found = loaded(_only_mesh(session, error))
     except Invalid as error:
         raise _refused(error, "the files were not understood; nothing is written") from None
+    for warning in found.warnings:
+        session.warn(str(warning))
+    if found.foreign:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.foreign.items())
+        session.note(f"passed over, being no kinds of App Mesh: {kinds}")
     if found.workloads:
         session.note(f"{plural(len(found.workloads), 'workload')} left alone: weft up starts them")
+    if found.templates:
+        said = "a CloudFormation template cannot be read yet"
+        problems = tuple(Problem(f"{each.path}:1", said) for each in found.templates)
+        raise Refused(problems, headline="the files were not understood; nothing is written")
     if not found.definitions:
         session.warn("the files define no resources")
     return found
@@ -127,11 +166,34 @@ def _only_mesh(session: Session, error: Invalid) -> str:
         raise error from None
 
 
-def _send(session: Session, loaded: Loaded, *, dry_run: bool, note: str) -> dict[str, Any]:
+def _tags(labels: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for label in labels:
+        name, separator, value = label.partition("=")
+        if not separator or not name:
+            raise Usage(f"{label!r} is no label", fix="write --label KEY=VALUE, as in app=shop")
+        if found.setdefault(name, value) != value:
+            raise Usage(f"label {name} is given two values", fix="give each label once")
+    return found
+
+
+def _send(
+    session: Session,
+    loaded: Loaded,
+    *,
+    dry_run: bool,
+    note: str,
+    labels: Mapping[str, str] | None = None,
+    prune: bool = False,
+) -> dict[str, Any]:
     resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
     if not resources:
         return {"revision": None, "dryRun": dry_run, "outcomes": []}
-    body = {"resources": resources, "dryRun": dry_run, "note": note[:1000]}
+    body: dict[str, Any] = {"resources": resources, "dryRun": dry_run, "note": note[:1000]}
+    if labels:
+        body["labels"] = dict(labels)
+    if prune:
+        body["prune"] = True
     try:
         answer: dict[str, Any] = session.client.post("/weft/v1/apply", body).body
     except Invalid as error:

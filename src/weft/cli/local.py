@@ -19,12 +19,12 @@ _PATIENCE = 2.0
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
     """The flag of a setting; its variable and default are read by the settings themselves."""
-    return click.option(
-        setting.flag,
-        setting.flag.removeprefix("--").replace("-", "_"),
-        metavar="VALUE",
-        help=_help(setting),
-    )
+    name = setting.flag.removeprefix("--").replace("-", "_")
+    if setting.switch:
+        return click.option(
+            setting.flag, name, is_flag=True, flag_value="yes", default=None, help=_help(setting)
+        )
+    return click.option(setting.flag, name, metavar="VALUE", help=_help(setting))
 
 
 def _help(setting: Setting) -> str:

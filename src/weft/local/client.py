@@ -15,21 +15,6 @@ from weft.settings import Address
 
 Json = Mapping[str, Any]
 
-_CODES = {
-    each.code: each
-    for each in (
-        errors.BadRequest,
-        errors.Forbidden,
-        errors.NotFound,
-        errors.Conflict,
-        errors.InUse,
-        errors.LimitExceeded,
-        errors.TooManyTags,
-        errors.Unavailable,
-        errors.TimedOut,
-        errors.Rejected,
-    )
-}
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -151,4 +136,4 @@ def _error(answer: http.Answer, body: Any) -> errors.WeftError:
             fix=fix,
         )
     code = str(said.get("code") or answer.headers.get("x-amzn-errortype", ""))
-    return _CODES.get(code, errors.WeftError)(message, fix=fix)
+    return errors.ON_THE_WIRE.get(code, errors.WeftError)(message, fix=fix)

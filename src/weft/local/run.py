@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.clock import Clock, SystemClock
-from weft.errors import BadRequest, CannotStart, TimedOut, WeftError
+from weft.errors import BadRequest, CannotStart, Invalid, Problem, TimedOut, WeftError
 from weft.local import preflight, serving
 from weft.local.applying import Applying, apply
 from weft.local.board import Board
@@ -83,6 +83,9 @@ class UpOptions:
 def up(options: UpOptions) -> int:
     """Run until told to stop; a WeftError says why that is not possible."""
     loaded = load(options.files, options.environment, mesh=options.mesh)
+    if loaded.templates:
+        said = "a CloudFormation template is for weft apply, not for weft up"
+        raise Invalid(Problem(f"{each.path}:1", said) for each in loaded.templates)
     specs.check(loaded.definitions)
     with locked(options.settings.data):
         preflight.check(

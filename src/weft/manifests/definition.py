@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from weft.errors import Problem
@@ -53,8 +54,12 @@ class Definition:
     """The create input, mesh name filled in."""
     source: str
     """``file:line``."""
-    lines: Mapping[Path, str] = field(default_factory=dict, repr=False, compare=False)
-    """``file:line`` of each member of the body."""
+    document: Document | None = field(default=None, repr=False, compare=False)
+    """What it was read from; None when it was made from nothing."""
+    path: Path = field(default=(), repr=False, compare=False)
+    """Where in the document the body stands."""
+    origins: Mapping[Path, Path] | None = field(default=None, repr=False, compare=False)
+    """Where in the document each member of the body comes from, when it reads differently there."""
 
     @property
     def key(self) -> Key:
@@ -65,9 +70,14 @@ class Definition:
     def at(self, path: str) -> str:
         """``file:line`` of a member such as ``spec.listeners[0]``, or of what is around it."""
         steps = path_of(path)
+        if self.document is None:
+            return self.source
         for end in range(len(steps), 0, -1):
-            if found := self.lines.get(steps[:end]):
-                return found
+            if self.origins is not None:
+                if (origin := self.origins.get(steps[:end])) is not None:
+                    return self.document.at(origin)
+            elif line := self.document.lines.get((*self.path, *steps[:end])):
+                return f"{self.document.file}:{line}"
         return self.source
 
 
@@ -128,12 +138,7 @@ def definition(
 
     body = {name: member for name, member in value.items() if name != "kind"}
     body.setdefault("spec", {})
-    lines = {
-        at[len(path) :]: f"{document.file}:{line}"
-        for at, line in document.lines.items()
-        if len(at) > len(path) and at[: len(path)] == path
-    }
-    return Definition(kind, body, document.at(path), lines)
+    return Definition(kind, body, document.at(path), document, path)
 
 
 def _others(kind: Kind, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -164,7 +169,7 @@ def _kind(value: Mapping[str, Any], problem: Any) -> Kind | None:
         if said in Kind.__members__.values():
             return Kind(said)
         if "apiVersion" in value:
-            problem((), f"a Kubernetes manifest ({said}) cannot be read yet")
+            problem((), f"a Kubernetes object ({said}) among others; write them as a List")
         else:
             problem(
                 ("kind",),
@@ -177,9 +182,16 @@ def _kind(value: Mapping[str, Any], problem: Any) -> Kind | None:
             return kind
     if "meshName" in value:
         return Kind.MESH
+    names = ["meshName", *(name for name, _ in _RECOGNISED_BY)]
+    near = [
+        f"; did you mean {found[0]!r} for {name!r}?"
+        for name in value
+        if (found := get_close_matches(name, names, n=1, cutoff=0.8))
+    ]
     problem(
         (),
         "this is no App Mesh resource: it has none of meshName, virtualNodeName, "
-        "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName",
+        "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName"
+        + "".join(near[:1]),
     )
     return None

@@ -71,8 +71,6 @@ class Reader:
                 pass
             case list() as resources:
                 self._resources(resources, ())
-            case dict() as value if "AWSTemplateFormatVersion" in value or "Resources" in value:
-                self._problem((), "a CloudFormation template cannot be read yet")
             case dict() as value if not set(value) & set(TOP) and (
                 "kind" in value or "spec" in value or "meshName" in value
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -39,9 +40,14 @@ def decode(kind: Kind, sent: Any, *, at: str = "spec") -> Spec:
 def decode_as(model: type[T], sent: Any, *, at: str = "") -> T:
     """Any model, or Invalid with every problem found and its place below ``at``."""
     try:
-        return TypeAdapter(model).validate_python(sent)
+        return cast(T, _adapter(model).validate_python(sent))
     except ValidationError as error:
         raise Invalid(sorted(set(problems(error, at)))) from None
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
 
 
 def problems(error: ValidationError, at: str) -> Iterator[Problem]:

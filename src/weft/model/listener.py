@@ -16,7 +16,7 @@ GatewayProtocol = Literal["http", "http2", "grpc"]
 
 
 class Duration(Model):
-    """A length of time; empty means not given, a value of 0 means off."""
+    """A length of time; empty means not given, a value of 0 (or a unit alone) means off."""
 
     unit: Literal["s", "ms"] | None = None
     value: Annotated[int, Field(ge=0)] | None = None
@@ -24,19 +24,17 @@ class Duration(Model):
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
         match given(raw, ("unit", "value")):
-            case ["unit"]:
-                yield ("value",), "is missing; a duration needs both unit and value"
             case ["value"]:
                 yield ("unit",), "is missing; a duration needs both unit (s or ms) and value"
             case _:
-                pass
+                pass  # Terraform's provider leaves a value of 0 out, and means it.
 
     @property
     def length(self) -> timedelta | None:
         """None when nothing was given; zero when switched off."""
-        if self.value is None:
+        if self.unit is None:
             return None
-        return timedelta(**{"seconds" if self.unit == "s" else "milliseconds": self.value})
+        return timedelta(**{"seconds" if self.unit == "s" else "milliseconds": self.value or 0})
 
 
 class PortMapping(Model):

@@ -25,10 +25,8 @@ from weft.model.tls import BackendDefaults
 from weft.model.virtual_node import Logging
 from weft.model.virtual_router import (
     HeaderMatch,
+    HttpMatch,
     MatchText,
-    Method,
-    PathMatch,
-    QueryParameterMatch,
     rooted,
 )
 
@@ -119,24 +117,14 @@ class GrpcGatewayAction(Model):
     target: GatewayTarget
 
 
-class HttpGatewayMatch(Model):
-    headers: Annotated[Items[HeaderMatch], Field(min_length=1, max_length=10)] | None = None
+class HttpGatewayMatch(HttpMatch):
     hostname: HostMatch | None = None
-    method: Method | None = None
-    path: PathMatch | None = None
-    port: Port | None = None
-    prefix: str | None = None
-    query_parameters: (
-        Annotated[Items[QueryParameterMatch], Field(min_length=1, max_length=10)] | None
-    ) = None
 
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
-        yield from at_most_one(raw, ("prefix", "path"), "a match")
+        yield from super().problems(raw)
         if not given(raw, ("prefix", "path", "hostname", "port")):
             yield ("prefix",), "is missing; a match needs a prefix, a path, a hostname or a port"
-        yield from rooted(raw, "prefix")
-        yield from rooted(raw, "path", "exact")
         prefix = at(raw, "prefix")
         if isinstance(prefix, str) and prefix.startswith(_RESERVED_PREFIXES):
             yield ("prefix",), "is reserved by App Mesh"

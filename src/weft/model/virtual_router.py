@@ -146,7 +146,9 @@ class QueryParameterMatch(Model):
     name: Annotated[str, Field(min_length=1)]
 
 
-class HttpRouteMatch(Model):
+class HttpMatch(Model):
+    """What routes and gateway routes match of an HTTP request."""
+
     headers: Annotated[Items[HeaderMatch], Field(min_length=1, max_length=10)] | None = None
     method: Method | None = None
     path: PathMatch | None = None
@@ -155,15 +157,22 @@ class HttpRouteMatch(Model):
     query_parameters: (
         Annotated[Items[QueryParameterMatch], Field(min_length=1, max_length=10)] | None
     ) = None
-    scheme: Literal["http", "https"] | None = None
 
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
         yield from at_most_one(raw, ("prefix", "path"), "a match")
-        if not given(raw, ("prefix", "path", "port")):
-            yield ("prefix",), "is missing; a match needs a prefix, a path or a port"
         yield from rooted(raw, "prefix")
         yield from rooted(raw, "path", "exact")
+
+
+class HttpRouteMatch(HttpMatch):
+    scheme: Literal["http", "https"] | None = None
+
+    @classmethod
+    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
+        yield from super().problems(raw)
+        if not given(raw, ("prefix", "path", "port")):
+            yield ("prefix",), "is missing; a match needs a prefix, a path or a port"
 
 
 class GrpcRouteMatch(Model):

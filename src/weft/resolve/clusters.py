@@ -13,7 +13,7 @@ from weft.model.listener import HealthCheck
 from weft.model.listener import Listener as ListenerSpec
 from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
 from weft.names import Key, Kind
-from weft.resolve import specs
+from weft.resolve import cloud_map, specs
 from weft.resolve.limits import endpoint, sayable
 from weft.resolve.reading import Reading
 
@@ -69,6 +69,7 @@ def reached(reading: Reading, target: Target) -> Reached:
         node=target.node,
     )
     told = isinstance(cluster.discovery, ir.Assigned)
+    notes += cloud_map.notes(reading, key, spec)
     return Reached(cluster, reading.part(assignment, target) if told else None, notes)
 
 
@@ -94,7 +95,13 @@ def discovery(reading: Reading, target: Target) -> ir.Discovery:
 def assignment(reading: Reading, target: Target) -> ir.Assignment:
     """The registered addresses of a target; a replica without one for this listener is left out."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
-    found = (each.address(target.port) for each in reading.instances(key))
+    spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    match spec.service_discovery:
+        case ByCloudMap(aws_cloud_map=asked):
+            preferred = preference(reading, target.mesh, spec)
+            found = cloud_map.addresses(reading, asked, target.port, preferred)
+        case _:
+            found = (each.address(target.port) or "" for each in reading.instances(key))
     addresses = {read for address in found if address and (read := endpoint(address))}
     return ir.Assignment(target.cluster, tuple(sorted(addresses, key=lambda a: (a.host, a.port))))
 

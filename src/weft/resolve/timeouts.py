@@ -27,9 +27,9 @@ _LONGEST = timedelta(days=3650)
 
 def timeout(given: Duration | None, otherwise: Timeout = Default()) -> Timeout:  # noqa: B008 - frozen
     """Zero switches a timeout off; what was not given is as ``otherwise`` says."""
-    if given is None or given.value is None:
+    if given is None or given.unit is None:
         return otherwise
-    if given.value == 0:
+    if not given.value:
         return Disabled()
     return After(length(given))
 

@@ -29,7 +29,7 @@ from weft.model.codec import decode, without_nulls
 from weft.model.meta import Metadata, Resource, Tags
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Key, Kind
-from weft.store import document
+from weft.store import cloud_map, document
 from weft.store.change import (
     Action,
     Create,
@@ -39,6 +39,7 @@ from weft.store.change import (
     Keep,
     Kept,
     Outcome,
+    Prune,
     Put,
     Register,
     Step,
@@ -69,6 +70,8 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
     """Do all steps on a draft and judge the result; raises with every reason against it."""
     admitted, errors = considered(state, steps, clock, account)
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
+        # Its message may name what is missing and not what needs it.
+        errors[0][1].add_note(str(errors[0][0] or ""))
         raise errors[0][1]
     if errors:
         raise Invalid(
@@ -90,6 +93,7 @@ def considered(
             admission.take(step)
         except WeftError as error:
             errors.append((_key_of(step), error))
+    admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
     admitted = Admitted(
         admission.draft,
@@ -111,6 +115,8 @@ class _Admission:
         self._account = account
         self._put: dict[Key, None] = {}
         self._deleted: dict[Key, None] = {}
+        self._moved: dict[Key, None] = {}
+        """Virtual nodes of which replicas came or went, or were given another place."""
 
     def _now(self) -> datetime:
         return document.moment(document.milliseconds(self._clock.now()))
@@ -119,14 +125,16 @@ class _Admission:
 
     def take(self, step: Step) -> None:
         match step:
-            case Create(key, sent, tags):
-                self._create(key, sent, tags)
+            case Create(key, sent, tags, uid):
+                self._create(key, sent, tags, uid)
             case Update(key, sent):
                 self._update(self._existing(key), sent)
-            case Put(key, sent, tags):
-                self._put_step(key, sent, tags)
+            case Put(key, sent, tags, labels):
+                self._put_step(key, sent, tags, labels)
             case Delete(key):
                 self._delete(self._existing(key))
+            case Prune():
+                self._prune(step)
             case Tag(key, tags):
                 self._tag(self._existing(key), dict(tags))
             case Untag(key, names):
@@ -148,7 +156,7 @@ class _Admission:
             raise NotFound(str(Missing(missing, self._account)))
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags) -> None:
+    def _create(self, key: Key, sent: object, tags: Tags, uid: str | None = None) -> None:
         if self.draft.state.resource(key) is not None:
             raise Conflict(
                 f"{key.kind.title} with name {key.name} already exists"
@@ -162,7 +170,7 @@ class _Admission:
         if found:
             raise Invalid(found)
         now = self._now()
-        metadata = Metadata(self._clock.uid(), 1, now, now)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
     def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
@@ -173,20 +181,40 @@ class _Admission:
         kept = old.tags if tags is None else tags
         self._write(Resource(old.key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _put_step(self, key: Key, sent: object, tags: Tags | None) -> None:
+    def _put_step(self, key: Key, sent: object, given: Tags | None, labels: Tags) -> None:
         old = self.draft.state.resource(key)
+        kept = given if given is not None else old.tags if old else ()
+        tags = tuple({**dict(kept), **dict(labels)}.items())
         if old is None:
-            self._create(key, sent, tags or ())
-        elif old.sent == without_nulls(sent) and tags in (None, old.tags):
+            self._create(key, sent, tags)
+        elif old.sent == without_nulls(sent) and dict(tags) == dict(old.tags):
             self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
         else:
-            if found := _tag_problems(tags or ()):
+            if found := _tag_problems(tags):
                 raise Invalid(found)
             self._update(old, sent, tags)
+
+    def _prune(self, step: Prune) -> None:
+        wanted = set(step.labels)
+        if not wanted:
+            raise BadRequest("what is to go must be named by a tag", fix="give a label")
+        going = [
+            each
+            for each in self.draft.state.resources()
+            if each.key.mesh in step.meshes
+            and each.key.kind is not Kind.MESH
+            and each.key not in step.keep
+            and wanted <= set(each.tags)
+        ]
+        # Routes before the routers they live in.
+        going.sort(key=lambda each: (not each.key.parent_name, each.key))
+        for each in going:
+            self._delete(each)
 
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
         self._put[resource.key] = None
+        self._moved[resource.key] = None
         self._deleted.pop(resource.key, None)
         self.outcomes.append(Outcome(resource.key, action, resource))
         self.records.append(Record(str(resource.key), action, document.of_resource(resource)))
@@ -200,6 +228,7 @@ class _Admission:
             self.records.append(Record(document.id_of_registered(key), Action.DEREGISTERED, None))
         self.draft.remove(key)
         self._put.pop(key, None)
+        self._moved[key] = None
         self._deleted[key] = None
         # App Mesh counts a deletion as a version, except of a mesh.
         version = old.metadata.version + (key.kind is not Kind.MESH)
@@ -250,6 +279,7 @@ class _Admission:
         if node not in self.draft.state.workloads:
             self.records.append(Record(document.id_of_registered(node), Action.REGISTERED, {}))
         self.draft.put_instance(instance)
+        self._moved[node] = None
         id = document.id_of_instance(node, instance.id)
         self.records.append(Record(id, Action.REGISTERED, document.of_instance(instance)))
         self.outcomes.append(Outcome(node, Action.REGISTERED, instance_id=instance.id))
@@ -258,11 +288,12 @@ class _Admission:
         if id not in self.draft.state.workloads.get(node, {}):
             raise NotFound(f"no instance {id} of {node} is registered")
         self.draft.remove_instance(node, id)
+        self._moved[node] = None
         self.records.append(Record(document.id_of_instance(node, id), Action.DEREGISTERED, None))
         self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
 
     def _keep(self, step: Keep) -> None:
-        before = self.draft.state.document(step.collection, step.name)
+        before = self.draft.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:
             raise Conflict(f"{id} exists already")
@@ -279,6 +310,22 @@ class _Admission:
         if action is not Action.UNCHANGED:
             self.draft.keep(step.collection, step.name, after)
             self.records.append(Record(id, action, after))
+
+    def follow(self) -> None:
+        """Keep in Cloud Map what follows from the steps for replicas that are discovered there."""
+        for node in self._moved:
+            if node not in self.before.workloads and node not in self.draft.workloads:
+                continue
+            steps = cloud_map.follow(
+                node,
+                self.before,
+                self.draft.state,
+                self.draft,
+                lambda prefix: cloud_map.new_id(prefix, self._clock.uid()),
+                document.milliseconds(self._clock.now()),
+            )
+            for step in steps:
+                self._keep(step)
 
     # --- the result, as a whole ----------------------------------------------------------
 
@@ -341,7 +388,7 @@ def _tag_problems(tags: Tags, *, limit: bool = True) -> list[Problem]:
 
 def _key_of(step: Step) -> Key | None:
     match step:
-        case Keep():
+        case Keep() | Prune():
             return None
         case Register(instance):
             return instance.node

@@ -21,6 +21,8 @@ class Create:
     sent: Any = field(repr=False)
     """The spec as JSON, not yet decoded."""
     tags: Tags = ()
+    uid: str | None = None
+    """Where it must be known before; else one is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,22 @@ class Put:
     sent: Any = field(repr=False)
     tags: Tags | None = None
     """None leaves the tags as they are."""
+    labels: Tags = ()
+    """Tags that it carries besides, whatever it carried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
     key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Delete what carries all these tags in these meshes, but for what is kept; never a mesh."""
+
+    meshes: frozenset[str]
+    labels: Tags
+    keep: frozenset[Key] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ class Keep:
     expect: Expect = Expect.ANYTHING
 
 
-Step = Create | Update | Put | Delete | Tag | Untag | Register | Deregister | Keep
+Step = Create | Update | Put | Delete | Prune | Tag | Untag | Register | Deregister | Keep
 
 
 class Action(StrEnum):

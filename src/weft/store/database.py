@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Insert, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 from weft.errors import CannotStart
 from weft.store import schema
 from weft.store.change import Author
+from weft.store.credentials import CredentialTable
 from weft.store.document import Document, Record, milliseconds, moment
 
 _BATCH = 500
@@ -59,6 +60,15 @@ class Database:
             self._engine = _engine(self.path)
             with self._engine.begin() as connection:
                 _migrate(connection)
+            upsert = insert(schema.current)
+            self._keep_newest = _Prepared(
+                upsert.on_conflict_do_update(
+                    index_elements=["id"], set_={"document": upsert.excluded.document}
+                ),
+                self._engine,
+            )
+            self._add_revision = _Prepared(schema.revisions.insert(), self._engine)
+            self._add_lines = _Prepared(schema.log.insert(), self._engine)
         except DatabaseError as error:
             self._lock.close()
             raise CannotStart(
@@ -66,15 +76,24 @@ class Database:
                 fix="restore it from a backup, or start with another --data directory",
             ) from error
 
+        self.credentials = CredentialTable(self._engine)
+
     def close(self) -> None:
         self._engine.dispose()
         self._lock.close()
 
     def append(self, row: Row, records: Sequence[Record]) -> None:
         """Write one revision; durable when this returns."""
+        texts = [
+            None if each.document is None else json.dumps(each.document, separators=(",", ":"))
+            for each in records
+        ]
+        newest = dict(zip((record.id for record in records), texts, strict=True))
+        kept = [{"id": id, "document": text} for id, text in newest.items() if text is not None]
+        gone = [id for id, text in newest.items() if text is None]
         with self._engine.begin() as connection:
-            connection.execute(
-                schema.revisions.insert(),
+            self._add_revision(
+                connection,
                 {
                     "revision": row.revision,
                     "at": milliseconds(row.at),
@@ -84,13 +103,9 @@ class Database:
                     "registry_only": row.registry_only,
                 },
             )
-            texts = [
-                None if each.document is None else json.dumps(each.document, separators=(",", ":"))
-                for each in records
-            ]
-            connection.execute(
-                schema.log.insert(),
-                [
+            self._add_lines(
+                connection,
+                *(
                     {
                         "revision": row.revision,
                         "sequence": i,
@@ -99,17 +114,10 @@ class Database:
                         "document": text,
                     }
                     for i, (record, text) in enumerate(zip(records, texts, strict=True))
-                ],
+                ),
             )
-            newest = dict(zip((record.id for record in records), texts, strict=True))
-            kept = [{"id": id, "document": text} for id, text in newest.items() if text is not None]
-            gone = [id for id, text in newest.items() if text is None]
             if kept:
-                upsert = insert(schema.current)
-                upsert = upsert.on_conflict_do_update(
-                    index_elements=["id"], set_={"document": upsert.excluded.document}
-                )
-                connection.execute(upsert, kept)
+                self._keep_newest(connection, *kept)
             for i in range(0, len(gone), _BATCH):
                 connection.execute(
                     schema.current.delete().where(schema.current.c.id.in_(gone[i : i + _BATCH]))
@@ -193,6 +201,26 @@ class Database:
     def last(self, id: str) -> Logged | None:
         """The newest line about a thing."""
         return self.before(id, 2**31 - 1)
+
+
+class _Prepared:
+    """
+    A statement that every write executes, turned into SQL once.
+
+    Building and looking up the same three statements took longer than executing them.
+    """
+
+    def __init__(self, statement: Insert, engine: Engine) -> None:
+        compiled = statement.compile(dialect=engine.dialect)
+        self._sql = str(compiled)
+        self._names: list[str] | None = getattr(compiled, "positiontup", None)
+
+    def __call__(self, connection: Connection, *rows: Mapping[str, Any]) -> None:
+        if self._names is None:  # The driver takes names.
+            connection.exec_driver_sql(self._sql, [dict(row) for row in rows])
+        else:
+            values = [tuple(row[name] for name in self._names) for row in rows]
+            connection.exec_driver_sql(self._sql, values if len(values) > 1 else values[0])
 
 
 def _row(row: Any) -> Row:

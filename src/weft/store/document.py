@@ -19,8 +19,8 @@ _INSTANCE = "/instance/"
 _REGISTERED = "/instances"
 _KEPT = "//"
 
-REGISTRY_COLLECTIONS = frozenset({"cloudmap/instances"})
-"""Collections whose changes lists of changes leave out unless asked."""
+REGISTRY_COLLECTIONS = ("cloudmap/instances", "cloudmap/revisions")
+"""Collections whose changes lists of changes leave out unless asked, with those below them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def kept_of(id: str) -> tuple[str, str] | None:
 def is_registry(id: str) -> bool:
     """Whether a thing comes and goes with workloads, and not by an operator's hand."""
     if kept := kept_of(id):
-        return kept[0] in REGISTRY_COLLECTIONS
+        return any(f"{kept[0]}/".startswith(f"{each}/") for each in REGISTRY_COLLECTIONS)
     return _INSTANCE in id or id.endswith(_REGISTERED)
 
 

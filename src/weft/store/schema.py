@@ -50,3 +50,19 @@ current = Table(
     Column("id", Text, primary_key=True),
     Column("document", Text, nullable=False),
 )
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(128), primary_key=True, doc="The access key id."),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("account", String(12), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("proxies", Text, nullable=False, doc="JSON list of proxy ids."),
+    Column("token_hash", String(64), nullable=False, unique=True, doc="SHA-256 of the token."),
+    Column("secret", Text, nullable=False, doc="Sealed with the key file of the data directory."),
+    Column("created_at", BigInteger, nullable=False, doc="Milliseconds since 1970, UTC."),
+    Column("created_by", String(255), nullable=False),
+    Column("expires_at", BigInteger, doc="Null: never."),
+)
+"""Beside the log, since a credential that is revoked must be gone."""

@@ -171,13 +171,22 @@ class Draft:
         """Remember that a workload was registered for this node once."""
         self._workloads.inner(node)
 
+    @property
+    def workloads(self) -> Mapping[Key, Mapping[str, Instance]]:
+        return self._workloads.outer
+
+    def document(self, collection: str, name: str) -> Document | None:
+        return self._documents.outer.get(collection, _NO_DOCUMENTS).get(name)
+
     def keep(self, collection: str, name: str, document: Document | None) -> None:
-        """Remember a document, or forget it."""
+        """Remember a document, or forget it; a collection without any is none."""
         documents = self._documents.inner(collection)
         if document is None:
             documents.pop(name, None)
         else:
             documents[name] = document
+        if not documents:
+            self._documents.remove(collection)
 
     def freeze(self, revision: int) -> MeshState:
         return MeshState(

@@ -67,6 +67,8 @@ class Store:
     ) -> None:
         self.state = state
         """Everything at the newest revision."""
+        self.credentials = database.credentials
+        """Beside the log; to be used in ``blocking``."""
         self._database = database
         self._clock = clock
         self._account = account
@@ -113,8 +115,20 @@ class Store:
         # A caller that goes away must not leave memory and disk disagreeing.
         return await asyncio.shield(self._apply(steps, author, note))
 
-    async def _apply(self, steps: Sequence[Step], author: Author, note: str) -> Applied:
+    async def decide(
+        self, decide: Callable[[MeshState], Sequence[Step]], author: Author, *, note: str = ""
+    ) -> Applied:
+        """Like ``apply``, for steps that depend on the state: nothing comes between the two."""
+        return await asyncio.shield(self._apply(decide, author, note))
+
+    async def _apply(
+        self,
+        asked: Sequence[Step] | Callable[[MeshState], Sequence[Step]],
+        author: Author,
+        note: str,
+    ) -> Applied:
         async with self._writing:
+            steps = asked(self.state) if callable(asked) else asked
             admitted = await self._admit(steps)
             if not admitted.records:
                 return Applied(self.state.revision, admitted.outcomes, admitted.kept)
@@ -168,6 +182,10 @@ class Store:
         self._known(revision, lowest=1)
         steps = await self._read(history.inverse, self._database, revision)
         return await self.apply(steps, author, note=f"revert {revision}")
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Call what waits for the disk, in the thread that writes."""
+        return await self._write(function, *args)
 
     def _known(self, revision: int, lowest: int = 0) -> None:
         if not lowest <= revision <= self.state.revision:

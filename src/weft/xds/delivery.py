@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from weft.clock import Clock
 from weft.names import ProxyId
 from weft.translate.snapshot import ResourceType
+from weft.xds.attention import Attention
 from weft.xds.cache import content_version
 from weft.xds.status import ProxyStatus, Refusal, Settled, State, TypeStatus, Waiting, plain_words
 from weft.xds.stream import Stream
@@ -105,6 +106,7 @@ class Delivery:
     def __init__(self, clock: Clock) -> None:
         self.processed_revision = 0
         self.counters = Counters()
+        self.attention = Attention(clock)
         self._clock = clock
         self._connections: dict[tuple[ProxyId, str], Connection] = {}
         self._departed: OrderedDict[tuple[ProxyId, str], ProxyStatus] = OrderedDict()
@@ -289,10 +291,10 @@ class Delivery:
                 )
 
     def _suspect_since(self, stream: Stream) -> dict[ResourceType, datetime]:
-        now, monotonic = self._clock.now(), self._clock.monotonic()
+        now, listened = self._clock.now(), self.attention.now()
         found: dict[ResourceType, datetime] = {}
-        for kind, response in stream.suspects(monotonic):
-            since = now - timedelta(seconds=monotonic - response.since) + stream.patience
+        for kind, response in stream.suspects(listened):
+            since = now - timedelta(seconds=listened - response.since) + stream.patience
             found[kind] = min(found.get(kind, since), since)
         return found
 

@@ -8,12 +8,8 @@ bytes on both sides of gRPC: what is sent was serialised long before.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -22,12 +18,16 @@ import structlog
 from google.protobuf.json_format import MessageToDict
 
 from weft.clock import Clock
-from weft.errors import BadRequest, CannotStart, NotFound, Unavailable, WeftError
+from weft.errors import BadRequest, NotFound, Unavailable, WeftError
+from weft.identity.credentials import Credential, Credentials
 from weft.names import ProxyId, View
 from weft.translate.snapshot import Snapshot
+from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
-from weft.xds.session import Context, Session
+from weft.xds.gate import Gate
+from weft.xds.listening import cannot_listen, listenable
+from weft.xds.session import Session, words_of
 from weft.xds.stream import PATIENCE_SECONDS, Stream
 from weft.xds.window import Window
 from weft.xds.wire import Node, Variant
@@ -38,6 +38,8 @@ _LOOK_TOGETHER_SECONDS = 0.02
 """Answers that become overdue within this time are looked at in one go."""
 
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+_DELTA = "DeltaAggregatedResources"
+_SOTW = "StreamAggregatedResources"
 
 _OPTIONS = (
     # With the defaults a fifth of 5,000 proxies that reconnect at once are turned away
@@ -85,6 +87,8 @@ class AdsServer:
         address: str,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        gate: Gate | None = None,
+        tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self.delivery = delivery
         self.clock = clock
@@ -92,6 +96,9 @@ class AdsServer:
         self._source = source
         self._address = address
         self._patience = patience_seconds
+        self._gate = gate or Gate(Credentials(), clock)
+        self._gate.credentials.watch(self._revoked)
+        self._tls = tls
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -105,29 +112,29 @@ class AdsServer:
 
     async def start(self) -> int:
         """Listen; the port bound, or 0 for a Unix socket."""
-        address = await _listenable(self._address)
+        address = await listenable(self._address)
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler(
                     _SERVICE,
                     {
-                        "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
-                            self._state_of_the_world
-                        ),
-                        "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(
-                            self._delta
-                        ),
+                        _SOTW: grpc.stream_stream_rpc_method_handler(self._state_of_the_world),
+                        _DELTA: grpc.stream_stream_rpc_method_handler(self._delta),
                     },
                 ),
             )
         )
         try:
-            port = server.add_insecure_port(address)
+            if self._tls is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, self._tls)
         except RuntimeError as error:
-            raise _cannot_listen(self._address, str(error)) from error
+            raise cannot_listen(self._address, str(error)) from error
         await server.start()
         self._server = server
+        self._gate.listens_at(port)
         return 0 if address.startswith("unix:") else port
 
     async def stop(self, grace_seconds: float = 1.0) -> None:
@@ -179,6 +186,7 @@ class AdsServer:
     def join(self, session: Session, variant: Variant, node: Node, peer: str) -> Connection:
         """Find out who connected, and let its stream follow its view."""
         view, metadata = _view(node)
+        self._gate.check(session.caller, view.proxy)
         feed = self._feeds.get(view) or self._attached(view)
         instance = str(metadata.get("instance") or "")
         if not instance:
@@ -210,7 +218,10 @@ class AdsServer:
 
     def watch(self, session: Session, nonce: str) -> None:
         """Look at this stream again if the response is still unanswered by then."""
-        self._due.append((self.clock.monotonic() + self._patience, session, nonce))
+        if self._alarm is None:
+            # Nobody was waited for, so nobody looked.
+            self.delivery.attention.look()
+        self._due.append((self.delivery.attention.now() + self._patience, session, nonce))
         if self._alarm is None:
             self._set_alarm()
 
@@ -220,21 +231,50 @@ class AdsServer:
         """The first revision that has not been processed yet, but for this one."""
         return min(self.delivery.processed_revision + 1, revision)
 
-    async def _delta(self, requests: Any, context: Context) -> None:
-        await self._run(Variant.DELTA, context)
+    async def _delta(self, requests: Any, context: Any) -> None:
+        await self._run(Variant.DELTA, _DELTA, context)
 
-    async def _state_of_the_world(self, requests: Any, context: Context) -> None:
-        await self._run(Variant.SOTW, context)
+    async def _state_of_the_world(self, requests: Any, context: Any) -> None:
+        await self._run(Variant.SOTW, _SOTW, context)
 
-    async def _run(self, variant: Variant, context: Context) -> None:
-        session = Session(self, variant, context)
+    async def _run(self, variant: Variant, method: str, context: Any) -> None:
+        try:
+            caller = self._gate.caller(context, f"/{_SERVICE}/{method}")
+        except WeftError as error:
+            log.info("stream refused", peer=unquote(context.peer()), reason=error.message)
+            context.set_code(grpc.StatusCode.UNAUTHENTICATED)
+            context.set_details(words_of(error))
+            return
+        session = Session(self, variant, context, caller)
         self._sessions.add(session)
         if self._stopping:
             session.end(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
+        end = self._end_of(session)
         try:
             await session.run()
         finally:
+            if end is not None:
+                end.cancel()
             self._sessions.discard(session)
+
+    def _end_of(self, session: Session) -> asyncio.TimerHandle | None:
+        """A stream lasts no longer than the credential that opened it."""
+        caller = session.caller
+        if caller.expires_at is None:
+            return None
+        left = (caller.expires_at - self.clock.now()).total_seconds()
+        words = f"the credential {caller.name} has expired"
+        return asyncio.get_running_loop().call_later(
+            left, session.end, grpc.StatusCode.UNAUTHENTICATED, words
+        )
+
+    def _revoked(self, credential: Credential) -> None:
+        for session in self._sessions:
+            if session.caller.known and session.caller.credential == credential.id:
+                session.end(
+                    grpc.StatusCode.UNAUTHENTICATED,
+                    f"the credential {credential.name} has been revoked",
+                )
 
     def _attached(self, view: View) -> Feed:
         feed = self._feeds[view] = Feed(view)
@@ -258,11 +298,13 @@ class AdsServer:
             self.delivery.changed(session.connection)
 
     def _set_alarm(self) -> None:
-        wait = max(self._due[0][0] - self.clock.monotonic(), 0) + _LOOK_TOGETHER_SECONDS
+        wait = max(self._due[0][0] - self.delivery.attention.now(), 0) + _LOOK_TOGETHER_SECONDS
+        wait = min(wait, STEP_SECONDS / 2)
         self._alarm = asyncio.get_running_loop().call_later(wait, self._overdue)
 
     def _overdue(self) -> None:
-        now = self.clock.monotonic()
+        self.delivery.attention.look()
+        now = self.delivery.attention.now()
         while self._due and self._due[0][0] <= now:
             _, session, nonce = self._due.popleft()
             if (connection := session.connection) is None:
@@ -302,59 +344,3 @@ def _envoy_version(node: Node) -> str:
         version = node.user_agent_build_version.version
         return f"{version.major_number}.{version.minor_number}.{version.patch}"
     return str(node.user_agent_version)
-
-
-# --- where we listen -------------------------------------------------------------------------
-
-
-async def _listenable(address: str) -> str:
-    """The address in gRPC's form; CannotStart if it is none, or a socket in use."""
-    if address.startswith("unix:"):
-        path = address.removeprefix("unix:")
-        if len(os.fsencode(path)) > 107:
-            raise CannotStart(
-                f"the path of the xDS socket is longer than a socket's may be: {path}",
-                fix="choose a shorter one with --xds unix:PATH",
-            )
-        # gRPC would silently take the place of a server that listens there.
-        with suppress(OSError):
-            _, writer = await asyncio.open_unix_connection(path)
-            writer.close()
-            raise CannotStart(
-                f"another process serves xDS at {address}",
-                fix="stop it, or choose another path with --xds unix:PATH",
-            )
-        return address
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise CannotStart(
-            f"not an xDS address: {address!r}",
-            fix="write --xds as HOST:PORT (127.0.0.1:7401) or unix:PATH",
-        )
-    return address
-
-
-def _cannot_listen(address: str, words: str) -> CannotStart:
-    """Say why an address cannot be bound; gRPC only says that."""
-    if address.startswith("unix:"):
-        return CannotStart(
-            f"xDS cannot listen at {address}: {words}", fix="choose another with --xds unix:PATH"
-        )
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    reason = words
-    try:
-        family, kind, protocol, _, name = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(name)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = f"port {port} is taken by another process"
-        else:
-            reason = error.strerror or str(error)
-    return CannotStart(
-        f"xDS cannot listen on {address}: {reason}", fix="choose another with --xds HOST:PORT"
-    )

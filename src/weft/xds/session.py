@@ -15,7 +15,8 @@ import grpc
 import structlog
 
 from weft.clock import Clock
-from weft.errors import BadRequest, WeftError
+from weft.errors import BadRequest, Forbidden, WeftError
+from weft.identity.caller import Caller
 from weft.xds import wire
 from weft.xds.delivery import Connection, Delivery
 from weft.xds.subscription import Answer
@@ -64,11 +65,16 @@ class Session:
         "_variant",
         "_woken",
         "_writing",
+        "caller",
         "connection",
     )
 
-    def __init__(self, host: Host, variant: Variant, context: Context) -> None:
+    def __init__(
+        self, host: Host, variant: Variant, context: Context, caller: Caller | None = None
+    ) -> None:
         self.connection: Connection | None = None
+        self.caller = caller or Caller()
+        """Who opened the stream."""
         self._host = host
         self._variant = variant
         self._context = context
@@ -116,6 +122,9 @@ class Session:
             except BadRequest as error:
                 self._refuse(grpc.StatusCode.INVALID_ARGUMENT, error)
                 return
+            except Forbidden as error:
+                self._refuse(grpc.StatusCode.PERMISSION_DENIED, error)
+                return
             except WeftError as error:
                 self._refuse(grpc.StatusCode.UNAVAILABLE, error)
                 return
@@ -148,7 +157,7 @@ class Session:
 
     def _refuse(self, code: grpc.StatusCode, error: WeftError) -> None:
         log.info("stream refused", peer=self._context.peer(), reason=error.message)
-        self.end(code, f"{error.message} ({error.fix})" if error.fix else error.message)
+        self.end(code, words_of(error))
 
     async def _write(self) -> None:
         if self._writing or self.connection is None:
@@ -157,7 +166,7 @@ class Session:
         counters = self._host.delivery.counters
         try:
             while self._ended is None and (
-                response := self.connection.stream.next(self._host.clock.monotonic())
+                response := self.connection.stream.next(self._host.delivery.attention.now())
             ):
                 self._host.watch(self, response.nonce)
                 counters.pushes[response.kind] += 1
@@ -174,3 +183,8 @@ class Session:
         self._host.delivery.changed(self.connection)
         if self.connection.stream.resting:
             self._host.window.done(self)
+
+
+def words_of(error: WeftError) -> str:
+    """An error as the details of a status: what is wrong and how to mend it."""
+    return f"{error.message} ({error.fix})" if error.fix else error.message

@@ -31,7 +31,7 @@ ROUTER = Router(
 
 
 def labels(path: str) -> dict[str, str]:
-    return ROUTER.find("GET", path.encode())[1]
+    return ROUTER.find("GET", path.encode()).labels
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -247,8 +247,7 @@ def test_app_ports_are_free_unless_a_number_fixes_them(tmp_path: Path) -> None:
         ("resources:\n\t- a\n", "weft.yaml:2: not YAML: while scanning for the next token"),
         ("a: &x [*x]\n", "weft.yaml:1: a[0]: contains itself"),
         ("mesh: !Ref x\n", "weft.yaml:1: mesh: !Ref cannot be read here: 'x'"),
-        ("Resources: {}\n", "weft.yaml:1: a CloudFormation template cannot be read yet"),
-        ("apiVersion: v1\nkind: Pod\n", "weft.yaml:1: a Kubernetes manifest (Pod) cannot be read"),
+        ("- {apiVersion: v1, kind: Pod}\n", "weft.yaml:1: a Kubernetes object (Pod) among others"),
         ("kind: virtualNod\nmeshName: m\n", "weft.yaml:1: 'virtualNod' is not a kind"),
         ("mesh: {a: ${X}}\n", "weft.yaml:1: not YAML: "),
         ("just text\n", "weft.yaml:1: expected mesh, resources and workloads"),
@@ -269,7 +268,7 @@ def test_what_is_not_text_or_not_there_is_a_problem(tmp_path: Path) -> None:
     assert [each.message for each in caught.value.problems] == [
         "is not a text in UTF-8",
         "cannot be read: No such file or directory",
-        "the directory holds no .yaml, .yml, .json file",
+        "the directory holds no .yaml, .yml, .json, .template, .tfstate file",
     ]
 
 
@@ -316,3 +315,198 @@ def test_the_update_route_files_of_the_article_are_understood(tmp_path: Path) ->
     found = load([str(file)], {}, mesh="my-first-appmesh")
     specs.check(found.definitions)
     assert found.mesh == "my-first-appmesh"
+
+
+# --- many formats in one place -----------------------------------------------------------
+
+
+def test_a_directory_may_hold_every_format_at_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x.json").write_text("broken")
+    (tmp_path / "weft.yaml").write_text("mesh: shop\nresources: [{kind: mesh}]\n")
+    (tmp_path / "deep" / "vn.json").write_text(
+        '{"virtualNodeName": "a", "meshName": "shop", "spec": {}}'
+    )
+    (tmp_path / "deep" / "er" / "k8s.yaml.template").write_text(
+        "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\n"
+        "metadata: {name: b, namespace: ns}\nspec: {}\n"
+    )
+    state = {"version": 4, "terraform_version": "1", "lineage": "x", "resources": []}
+    (tmp_path / "deep" / "terraform.tfstate").write_text(json.dumps(state))
+    (tmp_path / "deep" / "stack.yaml").write_text("Resources:\n  A: {Type: !Ref x}\n")
+    (tmp_path / "deep" / "package.json").write_text('{"name": "x", "dependencies": {}}')
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+
+    found = load([str(tmp_path)], {})
+    assert [str(each.key) for each in found.definitions] == [
+        "mesh/shop",
+        "mesh/shop/virtualNode/a",
+        "mesh/shop/virtualNode/b_ns",
+    ]
+    assert [each.path for each in found.templates] == [str(tmp_path / "deep" / "stack.yaml")]
+    assert found.templates[0].text.startswith("Resources:")
+    assert [each.message for each in found.warnings] == [
+        "is passed over: it holds nothing of App Mesh"
+    ]
+
+
+def test_a_file_of_something_else_is_a_mistake_when_it_is_named(tmp_path: Path) -> None:
+    [said] = problems(tmp_path, '{"name": "x"}', "package.json")
+    assert said.startswith("package.json:1: this is no App Mesh resource")
+
+
+def test_a_directory_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weft.manifests.files.MAX_FILES", 3)
+    for i in range(4):
+        (tmp_path / f"{i}.json").write_text("{}")
+    with pytest.raises(Invalid, match="the directory holds more than 3 files"):
+        load([str(tmp_path)], {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"AWSTemplateFormatVersion": "2010-09-09", "Resources": {}}',
+        '{"Resources": {"A": {"Type": "AWS::AppMesh::Mesh"}}}',
+        "Resources: {A: {Type: AWS::AppMesh::Mesh, Properties: {Spec: !If [a, b, c]}}}",
+    ],
+)
+def test_a_template_is_handed_on_as_it_stands(tmp_path: Path, text: str) -> None:
+    name = "t.json" if text.startswith("{") else "t.yaml"
+    [template] = loaded(tmp_path, text, name).templates
+    assert (template.path, template.text) == (str(tmp_path / name), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"spec": {\n "a": $DNS_HOSTNAME, "b": $X}}',
+            "input.json:2: not JSON: a template for jq with the variables DNS_HOSTNAME, X; fill "
+            "them in first: jq -n --arg DNS_HOSTNAME VALUE --arg X VALUE -f FILE",
+        ),
+        (
+            '{"a": ${PORT}}',
+            "input.json:1: not JSON: ${PORT} is not filled in; envsubst < FILE does that",
+        ),
+        ('{"a": $}', "input.json:1: not JSON: Expecting value (column 7)"),
+    ],
+)
+def test_a_template_that_nobody_filled_in_says_who_does(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert problems(tmp_path, text, "input.json") == [said]
+
+
+def test_a_variable_within_json_is_told_and_left(tmp_path: Path) -> None:
+    text = '{"meshName": "m", "virtualNodeName": "n",\n"spec": {"x": "${HOME}"}}'
+    [said] = loaded(tmp_path, text, "n.json", HOME="/").warnings
+    assert str(said).endswith(
+        "n.json:2: ${HOME} is not filled in within JSON; envsubst < FILE does that"
+    )
+
+
+def test_a_dollar_written_as_a_code_is_no_variable(tmp_path: Path) -> None:
+    text = 'meshName: m\nvirtualNodeName: n\nspec: {a: "\\x24{HOME}", b: "${HOME}"}\n'
+    [node] = loaded(tmp_path, text, HOME="/").definitions
+    assert node.body["spec"] == {"a": "${HOME}", "b": "/"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"provider": {"virtualNode": {"virtualNodeName": "n"}}}, "virtualService"),
+        ({"backends": []}, "virtualNode"),
+        (
+            {
+                "httpRoute": {
+                    "match": {"prefix": "/"},
+                    "action": {"weightedTargets": [{"virtualNode": "n", "weight": 1}]},
+                }
+            },
+            "route",
+        ),
+    ],
+)
+def test_an_input_whose_names_are_on_the_command_line_says_which_it_lacks(
+    tmp_path: Path, spec: dict[str, object], said: str
+) -> None:
+    [problem] = problems(tmp_path, json.dumps({"spec": spec}), "input.json")
+    assert problem.startswith(f"input.json:1: this is the spec of a {said} without its name")
+    assert "--mesh-name, --virtual-" in problem
+
+
+def test_an_empty_input_is_a_mesh_of_the_name_that_was_given(tmp_path: Path) -> None:
+    for i, text in enumerate(("{}", '{"spec": {}}', '{"spec": {"egressFilter": {"type": "X"}}}')):
+        (tmp_path / f"{i}.json").write_text(text)
+    for i in (0, 1):
+        [mesh] = load([str(tmp_path / f"{i}.json")], {}, mesh="shop").definitions
+        assert (mesh.kind, mesh.body) == (Kind.MESH, {"meshName": "shop", "spec": {}})
+    with pytest.raises(Invalid, match="mesh needs meshName"):
+        load([str(tmp_path / "0.json")], {})
+    with pytest.raises(Invalid, match="this is no App Mesh resource"):
+        load([str(tmp_path / "2.json")], {}, mesh="shop")
+
+
+def test_what_describe_and_get_print_can_be_applied(tmp_path: Path) -> None:
+    inner = {
+        "meshName": "shop",
+        "virtualNodeName": "n",
+        "spec": {},
+        "metadata": {"version": 1},
+        "status": {"status": "ACTIVE"},
+    }
+    listed = {
+        "revision": 3,
+        "resources": [{**inner, "kind": "virtualNode", "key": "k", "arn": "a"}],
+    }
+    for value in ({"virtualNode": inner}, inner, listed):
+        [node] = loaded(tmp_path, json.dumps(value), "n.json").definitions
+        assert node.body == {"meshName": "shop", "virtualNodeName": "n", "spec": {}}
+
+
+def test_line_ends_marks_and_tabs_of_other_editors_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(
+        b"\xef\xbb\xbfmesh: shop\r\nresources:\r\n  - kind: mesh\r\n  - virtualNodeNam: x\r\n"
+    )
+    (tmp_path / "b.json").write_bytes(b'\xef\xbb\xbf{\r\n\t"meshName":\t"m",\r\n\t"x": 1\r\n}')
+    with pytest.raises(Invalid) as caught:
+        load([str(tmp_path)], {})
+    said = [str(each).replace(f"{tmp_path}/", "") for each in caught.value.problems]
+    assert said[0].startswith("a.yaml:4: this is no App Mesh resource")
+    assert said[1].startswith("b.json:3: mesh has no member 'x'")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deep.json", "[" * 100_000),
+        ("deep.yaml", "[" * 100_000),
+        ("deeper.yaml", "\n".join(" " * i + "a:" for i in range(1200))),
+        ("deep2.json", '{"a":' * 900 + "1" + "}" * 900),
+        ("nulls.yaml", "\0\0"),
+        ("huge.yaml", "a: b\n" * 4_000_000),
+    ],
+)
+def test_bottomless_and_endless_files_are_refused_at_once(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    found = problems(tmp_path, text, name)
+    assert all(each.startswith(name) for each in found)
+
+
+def test_keys_of_the_wrong_case_are_named(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        "mesh: shop\nresources:\n- virtualNodeName: n\n  spec:\n    Listeners: []\n",
+    )
+    with pytest.raises(Invalid, match=r"weft.yaml:5: .*did you mean 'listeners'"):
+        specs.check(found.definitions)
+    assert problems(tmp_path, "mesh: shop\nresources:\n- VirtualNodeName: n\n  spec: {}\n") == [
+        "weft.yaml:3: this is no App Mesh resource: it has none of meshName, virtualNodeName, "
+        "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName; "
+        "did you mean 'virtualNodeName' for 'VirtualNodeName'?"
+    ]

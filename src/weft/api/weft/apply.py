@@ -1,6 +1,9 @@
 """
 Many resources at once: all or nothing, in one revision.
 
+``labels`` are tags that every resource of the request gets; with ``prune``, what
+carries them all in the same meshes and is not in the request goes.
+
 An item is the create input of its App Mesh operation plus ``kind``. What differs
 from what stands is created or updated; what is equal is left alone.
 """
@@ -20,9 +23,10 @@ from weft.api.weft.documents import differences
 from weft.api.weft.named import kind_named
 from weft.errors import Invalid, Problem, WeftError
 from weft.model.codec import decode
+from weft.model.meta import Tags
 from weft.names import Key, Kind
 from weft.store import document
-from weft.store.change import Action, Applied, Difference, Put
+from weft.store.change import Action, Applied, Difference, Prune, Put, Step
 from weft.store.state import MeshState
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -62,18 +66,27 @@ class Apply:
     async def apply(self, call: Call) -> Answer:
         body = await call.json_object(most_bytes=MAX_BODY_BYTES)
         found: list[Problem] = []
-        inputs.members(body, ("resources", "dryRun", "note"), found)
+        inputs.members(body, ("resources", "dryRun", "note", "labels", "prune"), found)
         dry_run, note = body.get("dryRun") or False, body.get("note") or ""
         if not isinstance(dry_run, bool):
             found.append(Problem("dryRun", "must be true or false"))
         if not isinstance(note, str) or len(note) > MAX_NOTE:
             found.append(Problem("note", f"must be a string of at most {MAX_NOTE} characters"))
-        items = self.items(body.get("resources"), found)
+        labels, prune = _labels(body.get("labels"), found), body.get("prune") or False
+        if not isinstance(prune, bool):
+            found.append(Problem("prune", "must be true or false"))
+        elif prune and not labels:
+            found.append(Problem("prune", "needs labels: only what carries them all may go"))
+        items = self.items(body.get("resources"), labels, found)
         if found:
             await self._refuse(call, items, found)
-        steps = sorted(
+        puts = sorted(
             (item.step for item in items if item.step), key=lambda step: _ORDER[step.key.kind]
         )
+        steps: list[Step] = [*puts]
+        if prune:
+            keys = frozenset(step.key for step in puts)
+            steps.append(Prune(frozenset(key.mesh for key in keys), labels, keys))
         before = self._store.state
         try:
             applied = await self._store.apply(steps, call.author, note=note, dry_run=dry_run)
@@ -82,6 +95,7 @@ class Apply:
         changed = await self._differences(applied, before, dry_run=dry_run)
         by_key = {outcome.key: outcome for outcome in applied.outcomes}
         outcomes = [by_key[item.step.key] for item in items if item.step]
+        outcomes += [each for each in applied.outcomes if each.action is Action.DELETED]
         return answer(
             {
                 "revision": applied.revision,
@@ -98,14 +112,16 @@ class Apply:
             revision=None if dry_run else applied.revision,
         )
 
-    def items(self, resources: Any, found: list[Problem]) -> list[Item]:
+    def items(self, resources: Any, labels: Tags, found: list[Problem]) -> list[Item]:
         """The resources of a request; what is wrong with them is added to ``found``."""
         if not isinstance(resources, list):
             found.append(
                 Problem("resources", "is missing" if resources is None else "must be a list")
             )
             return []
-        items = [self._item(item, f"resources[{i}]", found) for i, item in enumerate(resources)]
+        items = [
+            self._item(item, f"resources[{i}]", labels, found) for i, item in enumerate(resources)
+        ]
         first: dict[Key, str] = {}
         for item in items:
             if item.step and first.setdefault(item.step.key, item.at) != item.at:
@@ -113,7 +129,7 @@ class Apply:
                 found.append(Problem(item.at, f"is the same resource as {place}, {item.step.key}"))
         return items
 
-    def _item(self, item: Any, at: str, found: list[Problem]) -> Item:
+    def _item(self, item: Any, at: str, labels: Tags, found: list[Problem]) -> Item:
         if not isinstance(item, dict):
             found.append(Problem(at, "must be an object"))
             return Item(at, None, None, None)
@@ -130,7 +146,8 @@ class Apply:
         tags = inputs.tags(item.get("tags"), found, at=f"{at}.tags")
         step = None
         if None not in names.values() and sent is not None:
-            step = Put(shapes.key_of(kind, names), sent, None if item.get("tags") is None else tags)
+            given = None if item.get("tags") is None else tags
+            step = Put(shapes.key_of(kind, names), sent, given, labels)
         return Item(at, kind, sent, step)
 
     async def _refuse(self, call: Call, items: list[Item], found: list[Problem]) -> NoReturn:
@@ -169,13 +186,29 @@ class Apply:
 def _compared(applied: Applied, before: MeshState) -> dict[Key, tuple[Difference, ...]]:
     found = {}
     for outcome in applied.outcomes:
-        if outcome.action is not Action.UNCHANGED and outcome.resource is not None:
+        if (
+            outcome.action not in (Action.UNCHANGED, Action.DELETED)
+            and outcome.resource is not None
+        ):
             old = before.resource(outcome.key)
             found[outcome.key] = document.differences(
                 document.told(document.of_resource(old) if old else None),
                 document.told(document.of_resource(outcome.resource)),
             )
     return found
+
+
+def _labels(value: Any, found: list[Problem]) -> Tags:
+    """An object of names and values."""
+    if value is None:
+        return ()
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        found.append(Problem("labels", "must be an object of texts"))
+        return ()
+    labels = tuple(value.items())
+    as_tags = [{"key": name, "value": text} for name, text in labels]
+    inputs.tags(as_tags, found, at="labels")
+    return labels
 
 
 def _kind(item: Mapping[str, Any], at: str, found: list[Problem]) -> Kind | None:

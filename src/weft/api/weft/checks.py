@@ -58,7 +58,7 @@ class Checks:
         alone = body.get("alone") or False
         if not isinstance(alone, bool):
             found.append(Problem("alone", "must be true or false"))
-        items = self._apply.items(body.get("resources"), found)
+        items = self._apply.items(body.get("resources"), (), found)
         if found:
             raise Invalid(found)
         steps = [item.step for item in items if item.step]

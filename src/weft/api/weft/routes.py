@@ -12,14 +12,16 @@ from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
 from weft.api.weft.status import Status
+from weft.api.weft.tokens import Tokens
 from weft.api.weft.why import Why
+from weft.identity.caller import Right
 
 _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
 
 def routes(parts: Parts) -> list[Route]:
     resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
-    instances, checks = Instances(parts), Checks(parts)
+    instances, tokens, checks = Instances(parts), Tokens(parts), Checks(parts)
     return [
         Route("GET", "/weft/v1/status", Status(parts).describe),
         Route("GET", "/weft/v1/resources", resources.list_resources),
@@ -36,7 +38,10 @@ def routes(parts: Parts) -> list[Route]:
         Route("POST", "/weft/v1/checks", checks.judge),
         Route("GET", "/weft/v1/schema/{kind}", schema.describe),
         Route("GET", _INSTANCES, instances.list_instances),
-        Route("PUT", _INSTANCES + "/{id}", instances.register),
-        Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat),
-        Route("DELETE", _INSTANCES + "/{id}", instances.deregister),
+        Route("PUT", _INSTANCES + "/{id}", instances.register, Right.REGISTER),
+        Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat, Right.REGISTER),
+        Route("GET", "/weft/v1/tokens", tokens.list_tokens, Right.ADMINISTER),
+        Route("POST", "/weft/v1/tokens", tokens.create, Right.ADMINISTER),
+        Route("DELETE", "/weft/v1/tokens/{name}", tokens.revoke, Right.ADMINISTER),
+        Route("DELETE", _INSTANCES + "/{id}", instances.deregister, Right.REGISTER),
     ]
