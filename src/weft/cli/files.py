@@ -92,7 +92,7 @@ def apply(
         labels=tags,
         prune=prune,
     )
-    session.emit(answer, lambda: _draw(session, loaded, answer, places=False))
+    session.emit(answer, lambda: _draw(session, loaded, answer))
     revision, changed = answer.get("revision"), _changed(answer)
     if dry_run:
         session.event(Glyph.SAME, "dry run; nothing is written")
@@ -115,7 +115,7 @@ def diff(session: Session, *, files: tuple[str, ...]) -> int:
     """
     loaded = load_files(session, files)
     answer = _send(session, loaded, dry_run=True, note="")
-    session.emit(answer, lambda: _draw(session, loaded, answer, places=True))
+    session.emit(answer, lambda: _draw(session, loaded, answer))
     return Exit.FAILED if _changed(answer) else Exit.OK
 
 
@@ -220,7 +220,7 @@ def _changed(answer: Mapping[str, Any]) -> bool:
     return any(each.get("action") != "unchanged" for each in answer.get("outcomes") or ())
 
 
-def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool) -> None:
+def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any]) -> None:
     sources = {str(each.key): each.source for each in loaded.definitions}
     outcomes = answer.get("outcomes") or []
     for outcome in outcomes:
@@ -230,7 +230,7 @@ def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places
         # Of a new resource every place is new; its name says as much.
         shown = outcome if action == "updated" else {}
         said = "changed" if action == "updated" else action
-        draw_entry(session, key, said, shown, place=sources.get(key, "") if places else "")
+        draw_entry(session, key, said, shown, place=sources.get(key, ""))
     same = Counter(str(each.get("action")) for each in outcomes)["unchanged"]
     if same:
         session.say(f"{sign(session, 'unchanged')} {same} unchanged")
