@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from weft.manifests.cloudformation.appmesh import spelt
+from weft.manifests.cloudformation.spelling import spelt
 from weft.manifests.export import text
 from weft.manifests.export.exported import Exported, File, in_order
 from weft.model.codec import decode
