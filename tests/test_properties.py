@@ -222,4 +222,7 @@ def test_any_mesh_can_be_checked_and_in_any_order(said: strategies.Said) -> None
     for instances in state.workloads.values():
         for instance in instances.values():
             draft.put_instance(instance)
+    for collection, documents in state.documents.items():
+        for name in documents:
+            draft.keep(collection, name, documents[name])
     assert check(draft.freeze(1)) == found
