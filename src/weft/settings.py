@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from weft.errors import CannotStart
 from weft.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from weft.quotas import Quotas
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
@@ -25,6 +26,8 @@ class Setting:
     help: str
     switch: bool = False
     """Given or not given; its variable is yes or no."""
+    repeatable: bool = False
+    """Given several times, the values are one list with commas."""
 
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
@@ -65,6 +68,14 @@ INSECURE = Setting(
 )
 LOG_LEVEL = Setting("--log-level", "WEFT_LOG_LEVEL", "info", "debug, info, warning or error.")
 LOG_FORMAT = Setting("--log-format", "WEFT_LOG_FORMAT", "console", "console or json.")
+QUOTAS = Setting("--quotas", "WEFT_QUOTAS", "none", "none, or aws for App Mesh's own quotas.")
+QUOTA = Setting(
+    "--quota",
+    "WEFT_QUOTA",
+    "none",
+    "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
+    repeatable=True,
+)
 
 SERVE = (
     API,
@@ -78,12 +89,29 @@ SERVE = (
     CLIENT_CA,
     HOST,
     INSECURE,
+    QUOTAS,
+    QUOTA,
     LOG_LEVEL,
     LOG_FORMAT,
 )
 
 ENDPOINT = Setting(
     "--endpoint", "WEFT_ENDPOINT", "http://127.0.0.1:7400", "Control plane that a client talks to."
+)
+TOKEN = Setting(
+    "--token",
+    "WEFT_TOKEN",
+    "none",
+    "Token of weft token create; the variable or a file keeps it from other users of the machine.",
+)
+TOKEN_FILE = Setting(
+    "--token-file", "WEFT_TOKEN_FILE", "none", "File that holds the token, and nothing else."
+)
+CA = Setting(
+    "--ca",
+    "WEFT_CA",
+    "the system's",
+    "PEM bundle of the authorities that the control plane's certificate may be of.",
 )
 GATEWAY_PORT = Setting(
     "--gateway-port", "WEFT_DEMO_GATEWAY_PORT", "7480", "Port of the demo's gateway."
@@ -137,6 +165,7 @@ class Settings:
     data: Path
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
+    quotas: Quotas = field(default_factory=Quotas)
     log_level: str = "info"
     log_format: str = "console"
     auth: str = ""
@@ -154,6 +183,15 @@ class Settings:
     @property
     def auth_required(self) -> bool:
         return self.auth == "required" or (not self.auth and not self.is_local)
+
+    def refuse_all_but_here(self) -> None:
+        """For what runs a whole mesh on one machine: it serves that machine, and asks nobody."""
+        if not self.is_local or self.auth_required or self.tls:
+            raise CannotStart(
+                "a mesh on one machine is served to that machine alone, without credentials and TLS",
+                fix=f"give loopback addresses and leave {AUTH.flag} and {TLS_CERT.flag} out, "
+                "or run weft serve, and weft sidecar beside each workload",
+            )
 
     @property
     def url(self) -> str:
@@ -183,6 +221,7 @@ class Settings:
             data=data_directory(value(DATA), environment),
             region=value(REGION),
             account=account,
+            quotas=Quotas.parse(value(QUOTAS), value(QUOTA)),
             log_level=_one_of(LOG_LEVEL, value(LOG_LEVEL), ("debug", "info", "warning", "error")),
             log_format=_one_of(LOG_FORMAT, value(LOG_FORMAT), ("console", "json")),
             auth=given(AUTH) and _one_of(AUTH, given(AUTH), ("open", "required")),

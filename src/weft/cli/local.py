@@ -24,7 +24,18 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
         return click.option(
             setting.flag, name, is_flag=True, flag_value="yes", default=None, help=_help(setting)
         )
-    return click.option(setting.flag, name, metavar="VALUE", help=_help(setting))
+    return click.option(
+        setting.flag,
+        name,
+        metavar="VALUE",
+        help=_help(setting),
+        multiple=setting.repeatable,
+        callback=_joined if setting.repeatable else None,
+    )
+
+
+def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str:
+    return ",".join(given)
 
 
 def _help(setting: Setting) -> str:
@@ -159,6 +170,7 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     started again. Ctrl-C stops all of it. Without -f an empty control plane.
     """
     settings_given = _settings(given)
+    settings_given.refuse_all_but_here()
     from weft.local.run import UpOptions
     from weft.local.run import up as run
 
@@ -197,6 +209,7 @@ def demo(
     if fresh and no_mesh:
         raise click.UsageError("--fresh and --no-mesh contradict each other")
     settings_given = _settings(given)
+    settings_given.refuse_all_but_here()
     from weft.local.demo import DemoOptions
     from weft.local.demo import demo as run
 

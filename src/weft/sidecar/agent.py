@@ -205,6 +205,7 @@ class Agent:
             status=self._status.address,
             admin=self._line.admin_path(),
             max_connections=self._max_connections,
+            access=self._asked.access,
         )
         name = "bootstrap.json"
         kept = self._keeper.kept

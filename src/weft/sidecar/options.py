@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import values
+from weft.sidecar.access import Access, readable
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class Options:
 
     proxy: ProxyId
     xds: Address
+    access: Access
     instance: str | None
     """None: the one an earlier run of this workload made, or a new one."""
     mode: Mode
@@ -74,6 +76,25 @@ XDS = Flag(
     ("WEFT_XDS", "APPMESH_XDS_ENDPOINT"),
     "127.0.0.1:7401",
 )
+TOKEN_FILE = Flag(
+    "--token-file",
+    "FILE",
+    "file with the token that lets this proxy in (weft token create --role proxy); WEFT_TOKEN is the token itself",
+    ("WEFT_TOKEN_FILE",),
+)
+XDS_CA = Flag(
+    "--xds-ca",
+    "FILE",
+    "connect by TLS, and trust the control plane if its certificate is of these authorities (PEM)",
+    ("WEFT_XDS_CA",),
+)
+XDS_CERT = Flag(
+    "--xds-cert",
+    "FILE",
+    "certificate (PEM) to show to the control plane, for one that asks for it (mTLS)",
+    ("WEFT_XDS_CERT",),
+)
+XDS_KEY = Flag("--xds-key", "FILE", "private key (PEM) of --xds-cert", ("WEFT_XDS_KEY",))
 INSTANCE = Flag(
     "--instance",
     "ID",
@@ -178,6 +199,10 @@ TOKEN_VARIABLE = "WEFT_TOKEN"  # noqa: S105 - the name of a variable
 FLAGS = (
     PROXY,
     XDS,
+    TOKEN_FILE,
+    XDS_CA,
+    XDS_CERT,
+    XDS_KEY,
     INSTANCE,
     MODE,
     INGRESS,
@@ -291,6 +316,13 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
     made = Options(
         proxy=one_of(PROXY, ProxyId.parse),
         xds=one_of(XDS, values.address),
+        access=Access(
+            environment.get("WEFT_TOKEN", "").strip(),
+            maybe(TOKEN_FILE, readable),
+            maybe(XDS_CA, readable),
+            maybe(XDS_CERT, readable),
+            maybe(XDS_KEY, readable),
+        ),
         instance=maybe(INSTANCE, values.instance),
         mode=mode,
         ingress=tuple(sorted(all_of(INGRESS, values.ingress))),
@@ -308,6 +340,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
         token=environment.get(TOKEN_VARIABLE) or None,
     )
+    _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     return made
@@ -322,6 +355,19 @@ def _default_data(environment: Mapping[str, str]) -> str:
         "there is no directory to keep the last accepted configuration in",
         fix="give --data DIR, or set WEFT_DATA, XDG_STATE_HOME or HOME",
     )
+
+
+def _refuse_half_of_tls(access: Access) -> None:
+    if bool(access.certificate) != bool(access.key):
+        raise BadRequest(
+            f"{XDS_CERT.name} and {XDS_KEY.name} belong together, and only one is given",
+            fix=f"give both, {XDS_CERT.name} FILE {XDS_KEY.name} FILE",
+        )
+    if access.certificate and not access.ca:
+        raise BadRequest(
+            f"{XDS_CERT.name} is for TLS, and {XDS_CA.name} is missing",
+            fix=f"give {XDS_CA.name} FILE, too",
+        )
 
 
 def _refuse_double_use(made: Options) -> None:

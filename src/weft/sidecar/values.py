@@ -171,3 +171,7 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise BadRequest(f"{text!r} is not a count", fix="give a whole number, or leave it out")
     return int(text)
+
+
+def is_ip(host: str) -> bool:
+    return ":" in host or all(part.isdigit() for part in host.split("."))
