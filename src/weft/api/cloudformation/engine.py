@@ -64,6 +64,7 @@ class Wanted:
     values: Mapping[str, str] = field(default_factory=dict)
     """More values in the place of stand-ins; an empty one takes a value back."""
     refuse_foreign: bool = False
+    adopt: bool = False
     change_set_id: str | None = None
 
 
@@ -160,6 +161,7 @@ class Stacks:
             wanted.tags if wanted.tags is not None else base.tags if base else {},
             values,
             wanted.refuse_foreign,
+            wanted.adopt,
             arns if arns is not None else base.notification_arns if base else (),
         )
         place = Place(self.region, self.account, stack_id, self.now())

@@ -49,7 +49,9 @@ def removal(state: MeshState, stack: Stack, retain: frozenset[str], at: int, tok
                 f"Export {each.export} cannot be deleted as it is in use by {' and '.join(users)}"
             )
     kept = retain | {
-        name for name, each in stack.resources.items() if each.deletion_policy == "Retain"
+        name
+        for name, each in stack.resources.items()
+        if each.deletion_policy in ("Retain", "RetainExceptOnCreate")
     }
     going = {name: each for name, each in stack.resources.items() if name not in kept}
     steps: list[Step] = []

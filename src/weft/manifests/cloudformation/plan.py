@@ -54,6 +54,8 @@ class Request:
     given: Mapping[str, str] = field(default_factory=dict)
     """``LogicalId.Attribute`` → value, in the place of stand-ins."""
     refuse_foreign: bool = False
+    adopt: bool = False
+    """Take over App Mesh resources that stand and belong to no stack."""
     notification_arns: tuple[str, ...] = ()
 
 

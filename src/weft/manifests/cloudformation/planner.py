@@ -23,7 +23,7 @@ from weft.manifests.cloudformation.outputs import Outputs
 from weft.manifests.cloudformation.parameters import Parameter, values
 from weft.manifests.cloudformation.plan import Act, Move, Place, Plan, Request, digest_of
 from weft.manifests.cloudformation.reading import Finding
-from weft.manifests.cloudformation.stack import Stack, StackResource, exports
+from weft.manifests.cloudformation.stack import STACKS, Stack, StackResource, exports
 from weft.manifests.cloudformation.template import Declared
 from weft.manifests.document import Path
 from weft.names import Arn, Key, Kind
@@ -54,6 +54,7 @@ class _Planner:
         self._steps: list[Step] = []
         self._moves: dict[str, Move] = {}
         self._keys: dict[Key, str] = {}
+        self._owners: dict[str, str] | None = None
         service = f"arn:{place.partition}:servicediscovery:{place.region}:{place.account}"
         self._cloud_map = CloudMap(state, service, place.at)
         self._left: list[StackResource] = []
@@ -206,9 +207,13 @@ class _Planner:
         tags = tuple({**self._request.tags, **dict(asked.tags)}.items())
         key = asked.key
         standing = self._state.resource(key)
+        owner = self._owner(key) if standing is not None and old is None else None
+        if owner is not None:
+            self._find(declared.path, f"{key} belongs to stack {owner}", late=True)
+        adopted = self._request.adopt and old is None and standing is not None
         uid = (
             standing.metadata.uid
-            if standing is not None and key == old
+            if standing is not None and (key == old or adopted)
             else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._place.stack_id}/{key}"))
         )
         arn = Arn(self._place.region, self._place.account, key, self._place.partition)
@@ -216,7 +221,9 @@ class _Planner:
         evaluator.made[declared.logical_id] = made
         self._no_twin(declared, key)
         after = self._after(declared, made.ref, properties, tags, key=str(key), named=asked.named)
-        if old is None:
+        if adopted:
+            self._steps.append(Put(key, asked.sent, tags or None))
+        elif old is None:
             self._steps.append(Create(key, asked.sent, tags, uid))
         elif key != old:
             self._steps.append(Create(key, asked.sent, tags, uid))
@@ -230,6 +237,17 @@ class _Planner:
         first = self._keys.setdefault(key, declared.logical_id)
         if first != declared.logical_id:
             self._find(declared.path, f"is the same resource as {first}: {key}", late=True)
+
+    def _owner(self, key: Key) -> str | None:
+        """The stack that has a resource already."""
+        if self._owners is None:
+            self._owners = {
+                resource["key"]: name
+                for name, document in self._state.collection(STACKS).items()
+                for resource in document["resources"].values()
+                if resource["key"] and name != self._request.name
+            }
+        return self._owners.get(str(key))
 
     def _drop(self, key: Key, *, retain: bool) -> None:
         # What is gone already is as good as deleted.
