@@ -24,6 +24,7 @@ import uvicorn
 
 from weft.api import exposure
 from weft.api.app import app
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
@@ -101,13 +102,24 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
-        store = await stack.enter_async_context(Store.open(settings.data, clock, settings.account))
+        store = await stack.enter_async_context(
+            Store.open(settings.data, clock, settings.account, settings.quotas)
+        )
         credentials = await Credentials.open(store, settings.data)
         exposure.check_credentials(settings, len(credentials))
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
         gate = Gate(credentials, clock, required=settings.auth_required, names=_names(settings))
-        ads = AdsServer(pipeline, delivery, clock, str(settings.xds), gate=gate, tls=xds_tls)
+        ads = AdsServer(
+            pipeline,
+            delivery,
+            clock,
+            str(settings.xds),
+            named=pipeline.named,
+            quotas=settings.quotas,
+            gate=gate,
+            tls=xds_tls,
+        )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
         catalog = Catalog(store, clock)
@@ -178,6 +190,8 @@ async def _http(
         app(parts),
         access_log=False,
         backlog=2048,
+        http=Connection,
+        ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,

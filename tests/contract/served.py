@@ -18,16 +18,19 @@ import uvicorn
 from botocore.config import Config
 
 from weft.api.app import app
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.identity.credentials import Credentials
+from weft.quotas import Quotas
 from weft.settings import Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
 
 T = TypeVar("T")
+NO_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,14 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Iterator[Served]:
+def served(
+    directory: Path,
+    *,
+    clock: Clock | None = None,
+    protocol: type[Connection] = Connection,
+    quotas: Quotas = NO_QUOTAS,
+    **settings: Any,
+) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -103,7 +113,7 @@ def served(directory: Path, *, clock: Clock | None = None, **settings: Any) -> I
 
     async def serve() -> None:
         time = clock or SystemClock()
-        async with Store.open(directory, time) as store:
+        async with Store.open(directory, time, quotas=quotas) as store:
             address = Address("127.0.0.1", port)
             parts = Parts(
                 store=store,
@@ -119,7 +129,11 @@ def served(directory: Path, *, clock: Clock | None = None, **settings: Any) -> I
                 started_at=time.now(),
             )
             config = uvicorn.Config(
-                app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=5
+                app(parts),
+                http=protocol,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
             )
             server = uvicorn.Server(config)
             found.append(Served(port, parts, asyncio.get_running_loop()))

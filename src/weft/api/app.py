@@ -83,12 +83,12 @@ class Edge:
         )
         # Whoever does not take the answer must not keep it in our memory.
         async with asyncio.timeout(_TAKEN_SECONDS):
-            await _send(send, given, request_id)
+            await _send(send, given, call)
 
 
-async def _send(send: Send, given: Answer, request_id: str) -> None:
+async def _send(send: Send, given: Answer, call: Call) -> None:
     headers = [
-        (b"x-amzn-requestid", request_id.encode("ascii")),
+        (b"x-amzn-requestid", call.id.encode("ascii")),
         # Answers are about now; nobody keeps them.
         (b"cache-control", b"no-store"),
         *(
@@ -96,6 +96,8 @@ async def _send(send: Send, given: Answer, request_id: str) -> None:
             for name, value in given.headers.items()
         ),
     ]
+    if call.leaves_much:
+        headers.append((b"connection", b"close"))
     if given.status != 204:
         headers.append((b"content-type", given.content_type.encode("latin-1")))
         headers.append((b"content-length", str(len(given.body)).encode("ascii")))

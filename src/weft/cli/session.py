@@ -278,7 +278,7 @@ def _session(options: dict[str, Any]) -> Session:
         format=Format(options.pop("output", None) or Format.TABLE),
         headers=not options.pop("no_headers", False),
         color=taken("color") or "auto",
-        agent=f"weft {context.info_name}",
+        agent=context.command_path,
     )
 
 

@@ -158,7 +158,7 @@ def _scalar(value: Any, wanted: type, path: Path, findings: list[Finding]) -> An
             case _:
                 pass
     if wanted is int and isinstance(value, str) and value.strip().lstrip("-").isdecimal():
-        return int(value.strip()) if len(value) < 19 else value
+        return int(value.strip()) if len(value) <= 20 else value
     if wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if wanted is str:
