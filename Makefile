@@ -65,7 +65,8 @@ bench: .venv/ready  ## Propagation: API write to last ACK, at the sizes we promi
 
 .PHONY: docs
 docs: .venv/ready  ## Regenerate the command line and settings reference
-	@$(RUN) python -m weft.cli.reference
+	@$(RUN) python -m weft.cli.reference commands > docs/cli.md
+	@$(RUN) python -m weft.cli.reference settings > docs/settings.md
 
 .PHONY: lock
 lock: .venv/ready  ## Lock the newest versions that pyproject.toml allows

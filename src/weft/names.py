@@ -4,6 +4,10 @@ Names that leave the process: one maker each, and an inverse.
 Keys and ARNs are App Mesh's (user guide, "ARN formats"); listener, cluster and
 route configuration names are the ones App Mesh gave to Envoy, so that
 dashboards built on them keep working. ``View`` travels in Envoy's node metadata.
+
+Two accounts may have meshes of one name. Inside, the mesh of an account other
+than the control plane's own is ``name@account``, as App Mesh's node ids write
+it; its own, and every mesh at the edge (ARNs, Envoy's names), is the bare name.
 """
 
 from __future__ import annotations
@@ -57,6 +61,21 @@ _PARENTS = {
 }
 
 
+def mesh_of(name: str, owner: str, home: str) -> str:
+    """The mesh of an account, as keys have it; ``home`` is the control plane's own account."""
+    return name if owner == home else f"{name}@{owner}"
+
+
+def bare_name(mesh: str) -> str:
+    """The mesh as its owner calls it."""
+    return mesh.partition("@")[0]
+
+
+def owner_of(mesh: str, home: str) -> str:
+    """The account that a mesh belongs to."""
+    return mesh.partition("@")[2] or home
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
     """Which App Mesh resource: ``mesh/M``, ``mesh/M/virtualNode/N``, ``mesh/M/virtualRouter/R/route/N``."""
@@ -98,6 +117,16 @@ class Key:
     def of_mesh(cls, mesh: str) -> Self:
         return cls(mesh, Kind.MESH, mesh)
 
+    def within(self, mesh: str) -> Key:
+        """The same resource of another mesh."""
+        name = mesh if self.kind is Kind.MESH else self.name
+        return Key(mesh, self.kind, name, self.parent_name)
+
+    @property
+    def shown(self) -> str:
+        """The name as people gave it: without the owner, if it is a mesh."""
+        return bare_name(self.name) if self.kind is Kind.MESH else self.name
+
     @property
     def parent(self) -> Key | None:
         """The resource this one lives in; None for a mesh."""
@@ -115,15 +144,17 @@ _CHILDREN_OF_MESH = {kind.value for kind, parent in _PARENTS.items() if parent i
 
 @dataclass(frozen=True, slots=True)
 class Arn:
-    """An Amazon resource name of the App Mesh service."""
+    """An Amazon resource name of the App Mesh service; it does not say who owns the mesh."""
 
     region: str
     account: str
+    """Of the resource's owner."""
     key: Key
     partition: str = "aws"
 
     def __str__(self) -> str:
-        return f"arn:{self.partition}:appmesh:{self.region}:{self.account}:{self.key}"
+        key = self.key.within(bare_name(self.key.mesh))
+        return f"arn:{self.partition}:appmesh:{self.region}:{self.account}:{key}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -141,7 +172,8 @@ class ProxyId:
 
     ``parse`` takes the forms App Mesh's management service took: the short form,
     the short form with the mesh owner (``mesh/M@123456789012/virtualNode/N``) and
-    the full ARN. ``str`` gives the short form.
+    the full ARN, whose account is the resource's and says nothing of the mesh's.
+    ``str`` gives the short form.
     """
 
     mesh: str
@@ -156,7 +188,7 @@ class ProxyId:
         short = text.split(":", 5)[-1] if text.startswith("arn:") else text
         match short.split("/"):
             case ["mesh", mesh, ("virtualNode" | "virtualGateway") as kind, name] if mesh and name:
-                return cls(mesh.split("@", 1)[0], Kind(kind), name)
+                return cls(mesh, Kind(kind), name)
             case _:
                 raise BadRequest(
                     f"not a proxy id: {text!r}",
@@ -267,12 +299,12 @@ def egress_route_configuration(port: int) -> str:
 
 def egress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     """The cluster of another virtual node: the port is that of the target's listener."""
-    return f"cds_egress_{mesh}_{node}_{protocol}_{port}"
+    return f"cds_egress_{bare_name(mesh)}_{node}_{protocol}_{port}"
 
 
 def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     """The cluster that is the workload itself."""
-    return f"cds_ingress_{mesh}_{node}_{protocol}_{port}"
+    return f"cds_ingress_{bare_name(mesh)}_{node}_{protocol}_{port}"
 
 
 def backend_listener(service: str, port: int) -> str:
@@ -286,15 +318,15 @@ def backend_route_configuration(service: str, port: int) -> str:
 
 def self_redirect_cluster(mesh: str) -> str:
     """The proxy's own egress listener, for requests that come out of a tunnel."""
-    return f"cds_egress_{mesh}_self-redirect"
+    return f"cds_egress_{bare_name(mesh)}_self-redirect"
 
 
 def amazonaws_cluster(mesh: str) -> str:
-    return f"cds_egress_{mesh}_amazonaws"
+    return f"cds_egress_{bare_name(mesh)}_amazonaws"
 
 
 def allow_all_cluster(mesh: str) -> str:
-    return f"cds_egress_{mesh}_mesh-allow-all"
+    return f"cds_egress_{bare_name(mesh)}_mesh-allow-all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,5 +340,6 @@ class EgressCluster:
 
 def parse_egress_cluster(mesh: str, name: str) -> EgressCluster | None:
     """The inverse of ``egress_cluster``; None for any other name."""
-    found = re.fullmatch(rf"cds_egress_{re.escape(mesh)}_(.+)_(http|http2|grpc|tcp)_([0-9]+)", name)
+    prefix = re.escape(f"cds_egress_{bare_name(mesh)}_")
+    found = re.fullmatch(rf"{prefix}(.+)_(http|http2|grpc|tcp)_([0-9]+)", name)
     return EgressCluster(found[1], found[2], int(found[3])) if found else None

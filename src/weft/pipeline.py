@@ -16,7 +16,7 @@ import structlog
 
 from weft.errors import NotFound
 from weft.ir import proxy as ir
-from weft.names import Key, ProxyId, View
+from weft.names import Key, Kind, ProxyId, View
 from weft.resolve.proxy import proxy, resolve
 from weft.resolve.reading import (
     Fact,
@@ -28,6 +28,7 @@ from weft.resolve.reading import (
     instances_of,
 )
 from weft.store.change import Action, Kept, Outcome
+from weft.store.ownership import SHARES, no_longer_shared, proxy_named, share_needed
 from weft.store.state import MeshState
 from weft.store.store import Event, Store
 from weft.translate.proxy import translate
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 _VIEWS_IN_A_ROW = 50
 """Views resolved before other tasks get their turn."""
+_NAMED = 10
+"""How many of what there is a message names."""
 
 
 class Publisher(Protocol):
@@ -91,10 +94,14 @@ class Pipeline:
         self._publisher = publisher
         publisher.processed(self.processed)
 
+    def named(self, id: str, caller: str | None) -> ProxyId:
+        """Which proxy an Envoy of an account is by its node id; BadRequest for what is none."""
+        return proxy_named(self._state, id, self._store.account, caller)
+
     def attach(self, view: View) -> None:
         """A proxy with this view is there: publish its snapshot, now and whenever it changes."""
-        if self._state.resource(view.proxy.key) is None:
-            raise NotFound(_nobody(self._state, view))
+        if (reason := unserved(self._state, view)) is not None:
+            raise NotFound(reason)
         self._attached[view] = self._attached.get(view, 0) + 1
         self._publish(view)
 
@@ -145,8 +152,9 @@ class Pipeline:
         revision = self._state.revision
         try:
             snapshot = translate(self.resolved(view))
-        except NotFound:
-            self._publisher.gone(view, _nobody(self._state, view), revision)
+        except NotFound as error:
+            reason = unserved(self._state, view) or error.message
+            self._publisher.gone(view, reason, revision)
         except Exception as error:  # One proxy misses one update; the others go on.
             log.exception("snapshot failed", proxy=str(view.proxy), revision=revision)
             self._publisher.failed(view, f"{type(error).__name__}: {error}", revision)
@@ -175,12 +183,19 @@ def facts(outcomes: Iterable[Outcome], kept: Iterable[Kept] = ()) -> Iterator[Fa
                 pass
 
 
-def _nobody(state: MeshState, view: View) -> str:
-    """That a proxy's resource is not there, and which ones are."""
+def unserved(state: MeshState, view: View) -> str | None:
+    """Why a view gets nothing, in words that say what else there is; None where it gets something."""
     key = view.proxy.key
+    found = state.resource(key)
+    if found is not None:
+        share = share_needed(found)
+        if share is None or state.document(SHARES, share) is not None:
+            return None
+        return no_longer_shared(found)
     if state.resource(Key.of_mesh(key.mesh)) is None:
-        meshes = ", ".join(mesh.key.name for mesh in state.children(None, Key.of_mesh("").kind))
+        meshes = ", ".join(state.names(None, Kind.MESH)[:_NAMED])
         return f"there is no mesh {key.mesh}; there is {meshes or 'none at all'}"
-    there = [each.key.name for each in state.children(Key.of_mesh(key.mesh), key.kind)]
-    shown = ", ".join(there[:10]) + (f" and {len(there) - 10} more" if len(there) > 10 else "")
+    there = state.names(Key.of_mesh(key.mesh), key.kind)
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    shown = ", ".join(there[:_NAMED]) + more
     return f"mesh {key.mesh} has no {key.kind} {key.name}; it has {shown or 'none'}"

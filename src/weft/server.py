@@ -102,13 +102,24 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     async with AsyncExitStack() as stack:
         # Ports first: a taken one must not cost a start of the store.
         api_socket = stack.enter_context(_listening(settings.api))
-        store = await stack.enter_async_context(Store.open(settings.data, clock, settings.account))
+        store = await stack.enter_async_context(
+            Store.open(settings.data, clock, settings.account, settings.quotas)
+        )
         credentials = await Credentials.open(store, settings.data)
         exposure.check_credentials(settings, len(credentials))
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
         gate = Gate(credentials, clock, required=settings.auth_required, names=_names(settings))
-        ads = AdsServer(pipeline, delivery, clock, str(settings.xds), gate=gate, tls=xds_tls)
+        ads = AdsServer(
+            pipeline,
+            delivery,
+            clock,
+            str(settings.xds),
+            named=pipeline.named,
+            quotas=settings.quotas,
+            gate=gate,
+            tls=xds_tls,
+        )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
         catalog = Catalog(store, clock)

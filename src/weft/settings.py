@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from weft.errors import CannotStart
 from weft.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from weft.quotas import Quotas
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
@@ -25,6 +26,8 @@ class Setting:
     help: str
     switch: bool = False
     """Given or not given; its variable is yes or no."""
+    repeatable: bool = False
+    """Given several times, the values are one list with commas."""
 
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
@@ -65,6 +68,14 @@ INSECURE = Setting(
 )
 LOG_LEVEL = Setting("--log-level", "WEFT_LOG_LEVEL", "info", "debug, info, warning or error.")
 LOG_FORMAT = Setting("--log-format", "WEFT_LOG_FORMAT", "console", "console or json.")
+QUOTAS = Setting("--quotas", "WEFT_QUOTAS", "none", "none, or aws for App Mesh's own quotas.")
+QUOTA = Setting(
+    "--quota",
+    "WEFT_QUOTA",
+    "none",
+    "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
+    repeatable=True,
+)
 
 SERVE = (
     API,
@@ -78,6 +89,8 @@ SERVE = (
     CLIENT_CA,
     HOST,
     INSECURE,
+    QUOTAS,
+    QUOTA,
     LOG_LEVEL,
     LOG_FORMAT,
 )
@@ -152,6 +165,7 @@ class Settings:
     data: Path
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
+    quotas: Quotas = field(default_factory=Quotas)
     log_level: str = "info"
     log_format: str = "console"
     auth: str = ""
@@ -207,6 +221,7 @@ class Settings:
             data=data_directory(value(DATA), environment),
             region=value(REGION),
             account=account,
+            quotas=Quotas.parse(value(QUOTAS), value(QUOTA)),
             log_level=_one_of(LOG_LEVEL, value(LOG_LEVEL), ("debug", "info", "warning", "error")),
             log_format=_one_of(LOG_FORMAT, value(LOG_FORMAT), ("console", "json")),
             auth=given(AUTH) and _one_of(AUTH, given(AUTH), ("open", "required")),

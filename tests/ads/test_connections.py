@@ -24,7 +24,8 @@ from tests.ads.scripted_proxy import (
 )
 from weft.clock import SystemClock
 from weft.errors import CannotStart, NotFound
-from weft.names import View
+from weft.names import ProxyId, View
+from weft.quotas import Quotas
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer
 from weft.xds.status import State
@@ -42,14 +43,66 @@ async def refused(ads: Ads, proxy: ScriptedProxy) -> StreamEnded:
     return ended
 
 
-@pytest.mark.parametrize("name", [PROXY, "mesh/m@123456789012/virtualNode/n", ARN])
-async def test_every_form_of_a_proxy_id_is_understood(ads: Ads, name: str) -> None:
-    ads.source.say(PROXY, cluster("a"))
+SHARED = "mesh/m@123456789012/virtualNode/n"
+
+
+@pytest.mark.parametrize(("name", "found"), [(PROXY, PROXY), (ARN, PROXY), (SHARED, SHARED)])
+async def test_every_form_of_a_proxy_id_is_understood(ads: Ads, name: str, found: str) -> None:
+    ads.source.say(found, cluster("a"))
     proxy = ads.proxy(proxy=name, instance=None)
     async with proxy:
         await proxy.ask(CLUSTERS)
         await proxy.hear(CLUSTERS)
-        assert str(ads.status().proxy) == PROXY
+        assert str(ads.status().proxy) == found
+
+
+async def test_whose_mesh_is_meant_is_for_the_source_to_say() -> None:
+    source, here = HandmadeSource(), ProxyId.parse(PROXY)
+    server = AdsServer(
+        source,
+        Delivery(SystemClock()),
+        SystemClock(),
+        "127.0.0.1:0",
+        named=lambda _id, _account: here,
+    )
+    source.server = server
+    source.say(PROXY, cluster("a"))
+    ads = Ads(source, server.delivery, server, await server.start())
+    try:
+        async with ads.proxy(proxy=SHARED) as proxy:
+            await proxy.ask(CLUSTERS)
+            await proxy.hear(CLUSTERS)
+            assert str(ads.status().proxy) == PROXY
+    finally:
+        await server.stop()
+
+
+async def test_one_envoy_more_than_the_quota_is_refused_with_status_8() -> None:
+    source, quotas = HandmadeSource(), Quotas({"envoys-per-virtual-node": 2})
+    server = AdsServer(source, Delivery(SystemClock()), SystemClock(), "127.0.0.1:0", quotas=quotas)
+    source.server = server
+    source.say(PROXY, cluster("a"))
+    ads = Ads(source, server.delivery, server, await server.start())
+    try:
+        async with ads.proxy(instance="a") as a, ads.proxy(instance="b") as b:
+            for proxy in (a, b):
+                await proxy.ask(CLUSTERS)
+                await proxy.hear(CLUSTERS)
+            async with ads.proxy(instance="c") as third:
+                await third.ask(CLUSTERS)
+                ended = await third.ended()
+            assert ended.code.value[0] == 8
+            assert f"{PROXY} has 2 Envoys connected; the quota is 2" in ended.words
+            # One that comes back while its old stream lingers has its seat already.
+            async with ads.proxy(instance="a") as again:
+                await again.ask(CLUSTERS)
+                await again.hear(CLUSTERS)
+        await eventually(lambda: not server.delivery.counters.streams_open[Variant.DELTA])
+        async with ads.proxy(instance="c") as third:
+            await third.ask(CLUSTERS)
+            await third.hear(CLUSTERS)
+    finally:
+        await server.stop()
 
 
 async def test_stock_images_are_told_apart_by_their_streams(ads: Ads) -> None:

@@ -24,11 +24,13 @@ from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.identity.credentials import Credentials
+from weft.quotas import Quotas
 from weft.settings import Address, Settings
 from weft.store.store import Store
 from weft.xds.delivery import Delivery
 
 T = TypeVar("T")
+NO_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def served(
     *,
     clock: Clock | None = None,
     protocol: type[PatientProtocol] = PatientProtocol,
+    quotas: Quotas = NO_QUOTAS,
     **settings: Any,
 ) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
@@ -110,7 +113,7 @@ def served(
 
     async def serve() -> None:
         time = clock or SystemClock()
-        async with Store.open(directory, time) as store:
+        async with Store.open(directory, time, quotas=quotas) as store:
             address = Address("127.0.0.1", port)
             parts = Parts(
                 store=store,

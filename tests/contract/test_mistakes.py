@@ -298,11 +298,20 @@ def test_fifty_tags_are_the_most(appmesh: Any, weft: Served, mesh: str) -> None:
         ([{"key": "k" * 129, "value": "x"}], "tags[0].key"),
         ([{"key": "a", "value": "x" * 257}], "tags[0].value"),
         ([{"key": "aws:x", "value": "x"}], "tags[0].key"),
+        ([{"key": "a#", "value": "x"}], "tags[0].key"),
+        ([{"key": "a", "value": "x\ty"}], "tags[0].value"),
         ([{"key": "a"}, {"key": "a"}], "tags[1].key"),
     ],
 )
 def test_a_tag_is_a_key_and_a_value(weft: Served, tags: Any, place: str) -> None:
     assert paths(weft.put(MESHES, {"meshName": "tagged", "tags": tags})) == {place}
+
+
+def test_a_tag_may_have_letters_and_numbers_of_any_script(weft: Served) -> None:
+    tags = [{"key": "größe 号", "value": "٣_.:/=+-@ \u00a0"}]
+    made = weft.put(MESHES, {"meshName": "tagged-in-unicode", "tags": tags})
+    arn = made.body["metadata"]["arn"]
+    assert weft.get(f"/v20190125/tags?resourceArn={arn}").body == {"tags": tags}
 
 
 @pytest.mark.parametrize(
@@ -347,6 +356,75 @@ def test_a_path_that_is_no_utf_8_is_refused(weft: Served) -> None:
 def test_a_client_token_has_the_letters_of_one(weft: Served, token: Any) -> None:
     reply = weft.put(MESHES, {"meshName": "tokened", "clientToken": token})
     assert paths(reply) == {"clientToken"}
+
+
+ARN = "arn:aws:appmesh:us-west-2:000000000000:mesh/m"
+
+
+@pytest.mark.parametrize("name", [ARN, "arn:aws:appmesh", "a/b", "m@000000000000", "x" * 256])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_what_is_no_name_leads_nowhere(weft: Served, method: str, name: str) -> None:
+    path = f"{MESHES}/{_quoted(name)}"
+    for below in ("", "/virtualNodes/n", "/virtualRouter/r/routes/x"):
+        reply = weft.request(method, path + below, {"spec": {}})
+        refused(reply, 400, BAD_REQUEST)
+        assert "meshName" in paths(reply)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=1&limit=2", "nextToken=&nextToken=", "meshOwner=1&meshOwner=1"]
+)
+def test_a_parameter_is_given_once(weft: Served, mesh: str, query: str) -> None:
+    reply = weft.get(f"{MESHES}/{mesh}/virtualNodes?{query}")
+    refused(reply, 400, BAD_REQUEST)
+    assert query.partition("=")[0] in paths(reply)
+
+
+def test_a_parameter_that_an_operation_does_not_have_is_passed_over(
+    weft: Served, mesh: str
+) -> None:
+    assert weft.get(f"{MESHES}?meshOwner=me&x=1&x=2").status == 200
+    assert weft.request("PUT", f"{MESHES}/{mesh}?meshOwner=me", {}).status == 200
+
+
+def test_what_is_wrong_first_is_said_first(weft: Served, routes: str, mesh: str) -> None:
+    """Syntax, then the parent, then the name, then what is referred to."""
+    good, dangling = specs.http_route({"n": 1}), specs.http_route({"nobody": 1})
+    assert weft.put(routes, {"routeName": "x", "spec": good}).status == 200
+    elsewhere = routes.replace("/r/", "/nowhere/")
+    for path, name, spec, status, code in (
+        (elsewhere, "x", {}, 400, BAD_REQUEST),
+        (elsewhere, "x", dangling, 404, NOT_FOUND),
+        (routes, "x", dangling, 409, "ConflictException"),
+        (routes, "y", dangling, 404, NOT_FOUND),
+    ):
+        refused(weft.put(path, {"routeName": name, "spec": spec}), status, code)
+    refused(weft.put(f"{routes}/nowhere", {"spec": {}}), 400, BAD_REQUEST)
+    assert f"VirtualRouter with name nowhere is not present under mesh {mesh}" in refused(
+        weft.put(elsewhere, {"routeName": "x", "spec": dangling}), 404, NOT_FOUND
+    )
+
+
+def test_a_service_may_not_change_to_where_its_gateway_route_does_not_fit(
+    appmesh: Any, weft: Served, mesh: str
+) -> None:
+    place = {"meshName": mesh}
+    appmesh.create_virtual_node(**place, virtualNodeName="n", spec=specs.node(port=8000))
+    appmesh.create_virtual_node(**place, virtualNodeName="m", spec=specs.node(port=9000))
+    provided = {"provider": {"virtualNode": {"virtualNodeName": "n"}}}
+    appmesh.create_virtual_service(**place, virtualServiceName="service.test", spec=provided)
+    appmesh.create_virtual_gateway(**place, virtualGatewayName="g", spec=specs.GATEWAYS[0])
+    appmesh.create_gateway_route(
+        **place, virtualGatewayName="g", gatewayRouteName="x", spec=specs.GATEWAY_ROUTES[0]
+    )
+    other = {"provider": {"virtualNode": {"virtualNodeName": "m"}}}
+    for path, spec, where in (
+        ("virtualServices/service.test", other, "spec.provider"),
+        ("virtualNodes/n", specs.node(port=8001), "spec.listeners"),
+    ):
+        reply = weft.put(f"{MESHES}/{mesh}/{path}", {"spec": spec})
+        assert "gatewayRoute x would no longer fit" in refused(reply, 400, BAD_REQUEST)
+        assert paths(reply) == {where}
 
 
 def test_another_sites_page_gets_nothing(weft: Served, mesh: str) -> None:

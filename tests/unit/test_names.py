@@ -1,5 +1,7 @@
 """Names that leave the process survive the round trip."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,10 @@ from weft.names import (
     Ports,
     ProxyId,
     View,
+    bare_name,
     egress_cluster,
+    mesh_of,
+    owner_of,
     parse_egress_cluster,
 )
 
@@ -42,6 +47,15 @@ def test_a_key_survives_the_round_trip(key: Key) -> None:
     assert Key.parse(str(key)) == key
 
 
+@given(NAMES, st.sampled_from(["000000000000", "123456789012"]))
+def test_a_mesh_of_another_account_carries_its_owner(name: str, owner: str) -> None:
+    mesh = mesh_of(name, owner, "000000000000")
+
+    assert (bare_name(mesh), owner_of(mesh, "000000000000")) == (name, owner)
+    assert (mesh == name) is (owner == "000000000000")
+    assert egress_cluster(mesh, "n", "http", 80) == f"cds_egress_{name}_n_http_80"
+
+
 @given(keys())
 def test_an_arn_survives_the_round_trip(key: Key) -> None:
     arn = Arn("us-west-2", "123456789012", key)
@@ -55,7 +69,7 @@ def test_a_proxy_id_survives_the_round_trip_in_every_form(proxy_id: ProxyId) -> 
     shared = short.replace(f"mesh/{proxy_id.mesh}/", f"mesh/{proxy_id.mesh}@123456789012/", 1)
 
     assert ProxyId.parse(short) == proxy_id
-    assert ProxyId.parse(shared) == proxy_id
+    assert ProxyId.parse(shared) == replace(proxy_id, mesh=f"{proxy_id.mesh}@123456789012")
     assert ProxyId.parse(f"arn:aws:appmesh:eu-west-1:123456789012:{short}") == proxy_id
 
 

@@ -25,6 +25,7 @@ from weft.api.surfaces import Rest, Surface
 from weft.api.visitors import Visitors
 from weft.api.weft.apply import MAX_BODY_BYTES as MAX_APPLIED_BYTES
 from weft.api.weft.routes import routes as weft_routes
+from weft.api.weft.stacks import routes as stack_routes
 from weft.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ def surfaces(parts: Parts) -> list[Surface | Rest]:
     stacks = Stacks(parts)
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
-        Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        Rest("", (*weft_routes(parts), *stack_routes(stacks)), MAX_APPLIED_BYTES),
         cloudmap(parts),
         cloudformation(stacks),
         sts(parts),

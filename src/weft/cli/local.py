@@ -24,7 +24,18 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
         return click.option(
             setting.flag, name, is_flag=True, flag_value="yes", default=None, help=_help(setting)
         )
-    return click.option(setting.flag, name, metavar="VALUE", help=_help(setting))
+    return click.option(
+        setting.flag,
+        name,
+        metavar="VALUE",
+        help=_help(setting),
+        multiple=setting.repeatable,
+        callback=_joined if setting.repeatable else None,
+    )
+
+
+def _joined(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str:
+    return ",".join(given)
 
 
 def _help(setting: Setting) -> str:

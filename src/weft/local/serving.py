@@ -13,7 +13,19 @@ from weft.local.kept import Kept
 from weft.local.output import LogStream
 from weft.local.ports import PortPool
 from weft.local.processes import Child, Processes
-from weft.settings import ACCOUNT, API, DATA, HOST, LOG_FORMAT, LOG_LEVEL, REGION, XDS, Settings
+from weft.settings import (
+    ACCOUNT,
+    API,
+    DATA,
+    HOST,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    QUOTA,
+    QUOTAS,
+    REGION,
+    XDS,
+    Settings,
+)
 
 NAME = "control plane"
 
@@ -40,6 +52,7 @@ def arguments(settings: Settings) -> list[str]:
         *(DATA.flag, str(settings.data), REGION.flag, settings.region),
         *(ACCOUNT.flag, settings.account),
         *((HOST.flag, ",".join(settings.hosts)) if settings.hosts else ()),
+        *(QUOTAS.flag, "none", QUOTA.flag, str(settings.quotas)),
         *(LOG_LEVEL.flag, settings.log_level, LOG_FORMAT.flag, settings.log_format),
     ]
 

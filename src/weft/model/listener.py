@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from weft.model.schema import Found, Model, OneOf, Port, at, given
+from weft.model.schema import Count, Found, Long, Model, OneOf, Port, at, given
 from weft.model.tls import ListenerTls
 
 Protocol = Literal["http", "tcp", "http2", "grpc"]
@@ -19,7 +19,7 @@ class Duration(Model):
     """A length of time; empty means not given, a value of 0 (or a unit alone) means off."""
 
     unit: Literal["s", "ms"] | None = None
-    value: Annotated[int, Field(ge=0)] | None = None
+    value: Annotated[Long, Field(ge=0)] | None = None
 
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
@@ -94,16 +94,16 @@ ListenerTimeout = Annotated[ForGrpc | ForHttp | ForHttp2 | ForTcp, OneOf()]
 class RequestPool(Model):
     """A limit on concurrent requests (HTTP/2 and gRPC)."""
 
-    max_requests: Annotated[int, Field(ge=1)]
+    max_requests: Count
 
 
 class HttpPool(Model):
-    max_connections: Annotated[int, Field(ge=1)]
-    max_pending_requests: Annotated[int, Field(ge=1)] | None = None
+    max_connections: Count
+    max_pending_requests: Count | None = None
 
 
 class TcpPool(Model):
-    max_connections: Annotated[int, Field(ge=1)]
+    max_connections: Count
 
 
 class GrpcConnectionPool(Model):
@@ -134,7 +134,7 @@ class OutlierDetection(Model):
     base_ejection_duration: Duration
     interval: Duration
     max_ejection_percent: Annotated[int, Field(ge=0, le=100)]
-    max_server_errors: Annotated[int, Field(ge=1)]
+    max_server_errors: Annotated[Long, Field(ge=1)]
 
 
 class Listener(Model):

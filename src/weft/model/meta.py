@@ -30,13 +30,15 @@ Tags = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """App Mesh's ResourceMetadata, less what the server knows anyway (ARN, owners)."""
+    """App Mesh's ResourceMetadata, less what follows from the key (the ARN, the mesh's owner)."""
 
     uid: str
     version: int
     """App Mesh's ``metadata.version``: 1 at creation, one more with every write."""
     created_at: datetime
     last_updated_at: datetime
+    owner: str = ""
+    """The account that created it; empty for the owner of the mesh."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

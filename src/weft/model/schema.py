@@ -133,6 +133,10 @@ T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Field(strict=False)]
 """A JSON list; strictness goes on inside."""
 
+Long = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""The service model's numbers are those of Java: a ``long``…"""
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""…and an ``integer``."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 ResourceName = Annotated[str, Field(min_length=1, max_length=255)]
 ServiceName = Annotated[str, Field(min_length=1)]

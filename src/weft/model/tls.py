@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from weft.model.schema import Items, Model, OneOf, Port
+from weft.model.schema import Found, Items, Model, OneOf, Port, at, items
 
 FilePath = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -64,8 +67,23 @@ ClientTrust = Annotated[AcmTrust | FileTrust | SdsTrust, OneOf()]
 ListenerTrust = Annotated[FileTrust | SdsTrust, OneOf()]
 
 
+_SUBJECT = re.compile(
+    r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+"
+)
+
+
+def _is_a_subject(name: str) -> str:
+    if not _SUBJECT.fullmatch(name):
+        message = "must be a domain name (it may begin with *.) or a URI"
+        raise PydanticCustomError("subject", "{message}", {"message": message})
+    return name
+
+
+SubjectName = Annotated[str, Field(min_length=1, max_length=254), AfterValidator(_is_a_subject)]
+
+
 class NameMatch(Model):
-    exact: Items[Annotated[str, Field(min_length=1, max_length=254)]]
+    exact: Items[SubjectName]
 
 
 class SubjectAlternativeNames(Model):
@@ -89,6 +107,15 @@ class ClientTls(Model):
     enforce: bool | None = None
     ports: Items[Port] | None = None
     validation: ClientValidation
+
+    @classmethod
+    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
+        if at(raw, "enforce") is False:
+            return
+        place = ("validation", "subjectAlternativeNames", "match", "exact")
+        for i, name in enumerate(items(raw, *place)):
+            if isinstance(name, str) and name.startswith("*"):
+                yield (*place, i), "may have a * only where enforce is false"
 
 
 class ListenerTls(Model):

@@ -106,6 +106,11 @@ class HttpRewrite(Model):
 class GrpcRewrite(Model):
     hostname: HostRewrite | None = None
 
+    @classmethod
+    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
+        if not given(raw, ("hostname",)):
+            yield (), "a rewrite needs a hostname"
+
 
 class HttpGatewayAction(Model):
     rewrite: HttpRewrite | None = None

@@ -13,6 +13,7 @@ from weft.model.listener import Duration, HttpTimeout, Protocol, RouterListener,
 from weft.model.schema import (
     Found,
     Items,
+    Long,
     Model,
     OneOf,
     Port,
@@ -95,8 +96,8 @@ class RouteAction(Model):
 class MatchRange(Model):
     """Whole numbers from start up to, but not including, end."""
 
-    start: int
-    end: int
+    start: Long
+    end: Long
 
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
@@ -195,7 +196,7 @@ class HttpRetryPolicy(Model):
     http_retry_events: (
         Annotated[Items[HttpRetryEvent], Field(min_length=1, max_length=25)] | None
     ) = None
-    max_retries: Annotated[int, Field(ge=0)]
+    max_retries: Annotated[Long, Field(ge=0)]
     per_retry_timeout: Duration
     tcp_retry_events: (
         Annotated[Items[Literal["connection-error"]], Field(min_length=1, max_length=1)] | None

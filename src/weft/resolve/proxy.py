@@ -9,6 +9,7 @@ from weft.resolve.inbound import inbound
 from weft.resolve.outbound import explicit, transparent
 from weft.resolve.reading import Reading
 from weft.resolve.sockets import redirected, usable
+from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
 
 GATEWAYS_NOT_SERVED = (
@@ -24,8 +25,12 @@ def resolve(state: MeshState, view: View) -> ir.Proxy:
 def proxy(reading: Reading, view: View) -> ir.Proxy:
     """What a view must do, as a part: kept, and dropped when a fact it rests on changes."""
     id = view.proxy
-    if reading.resource(id.key) is None:
+    resource = reading.resource(id.key)
+    if resource is None:
         raise NotFound(f"{id} does not exist", fix="create it first, or correct the proxy id")
+    share = share_needed(resource)
+    if share is not None and reading.document(SHARES, share) is None:
+        raise NotFound(no_longer_shared(resource))
     if id.kind is Kind.VIRTUAL_GATEWAY:
         return ir.Proxy(notes=(ir.Note(str(id), GATEWAYS_NOT_SERVED),))
     if view.mode is Mode.EXPLICIT:

@@ -5,12 +5,15 @@ All steps are written into a draft first and judged together on the result, so
 that a change of several resources is judged by where it leads and not by the
 order of its steps. Sources: app-mesh.md, 2.8 (what blocks a deletion, with App
 Mesh's texts) and 2.9 (rules between resources); decisions 0007 and 0010.
+
+Of one step, the first that is wrong is said: its syntax, who may do it and whether
+the parent is there, whether the name is free, what it refers to, the quotas.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,8 +21,10 @@ from weft.clock import Clock
 from weft.errors import (
     BadRequest,
     Conflict,
+    Forbidden,
     InUse,
     Invalid,
+    LimitExceeded,
     NotFound,
     Problem,
     TooManyTags,
@@ -28,8 +33,9 @@ from weft.errors import (
 from weft.model.codec import decode, without_nulls
 from weft.model.meta import Metadata, Resource, Tags
 from weft.model.virtual_node import VirtualNodeSpec
-from weft.names import Key, Kind
-from weft.store import cloud_map, document
+from weft.names import Key, Kind, owner_of
+from weft.quotas import Quotas
+from weft.store import cloud_map, document, ownership
 from weft.store.change import (
     Action,
     Create,
@@ -47,13 +53,14 @@ from weft.store.change import (
     Untag,
     Update,
 )
+from weft.store.counting import Counting
 from weft.store.document import Record
-from weft.store.rules import Missing, blame, blocker, dependents, rules
+from weft.store.naming import MAX_TAGS, name_problems, tag_problems
+from weft.store.rules import Missing, blame, blocker, dependents, outermost, rules
 from weft.store.state import Draft, MeshState
 
-MAX_TAGS = 50
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_SERVICE_NAME = re.compile(r"[^/\x00-\x20\x7f]{1,255}")
+_NAMED = 10
+"""How many of the resources that exceed a quota a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,29 @@ class Admitted:
     kept: tuple[Kept, ...] = ()
 
 
-def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -> Admitted:
-    """Do all steps on a draft and judge the result; raises with every reason against it."""
-    admitted, errors = considered(state, steps, clock, account)
+def admit(
+    state: MeshState,
+    steps: Sequence[Step],
+    clock: Clock,
+    account: str,
+    *,
+    caller: str | None = None,
+    quotas: Quotas = Quotas(),  # noqa: B008 - frozen
+) -> Admitted:
+    """
+    Do all steps on a draft and judge the result; raises with every reason against it.
+
+    ``account`` is the control plane's own, ``caller`` the one that asks; without a
+    caller nobody's ownership stands in the way.
+    """
+    admitted, errors = considered(state, steps, clock, account, caller=caller, quotas=quotas)
     if len(errors) == 1 and (len(steps) == 1 or not isinstance(errors[0][1], Invalid)):
         # Its message may name what is missing and not what needs it.
         errors[0][1].add_note(str(errors[0][0] or ""))
         raise errors[0][1]
     if errors:
+        if all(isinstance(error, LimitExceeded) for _, error in errors):
+            raise _many_exceeded([error for _, error in errors])
         raise Invalid(
             Problem(f"{key or ''} {problem.path}".strip(), problem.message)
             for key, error in errors
@@ -83,10 +105,16 @@ def admit(state: MeshState, steps: Sequence[Step], clock: Clock, account: str) -
 
 
 def considered(
-    state: MeshState, steps: Sequence[Step], clock: Clock, account: str
+    state: MeshState,
+    steps: Sequence[Step],
+    clock: Clock,
+    account: str,
+    *,
+    caller: str | None = None,
+    quotas: Quotas = Quotas(),  # noqa: B008 - frozen
 ) -> tuple[Admitted, list[tuple[Key | None, WeftError]]]:
     """What the steps that can be done lead to, and every reason against all of them."""
-    admission = _Admission(state, clock, account)
+    admission = _Admission(state, clock, account, caller, quotas)
     errors: list[tuple[Key | None, WeftError]] = []
     for step in steps:
         try:
@@ -95,6 +123,7 @@ def considered(
             errors.append((_key_of(step), error))
     admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
+    errors += [(None, each) for each in cloud_map.broken(admission.draft.state, admission.kept)]
     admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),
@@ -105,7 +134,9 @@ def considered(
 
 
 class _Admission:
-    def __init__(self, state: MeshState, clock: Clock, account: str) -> None:
+    def __init__(
+        self, state: MeshState, clock: Clock, account: str, caller: str | None, quotas: Quotas
+    ) -> None:
         self.before = state
         self.draft = Draft(state)
         self.outcomes: list[Outcome] = []
@@ -113,13 +144,17 @@ class _Admission:
         self.kept: list[Kept] = []
         self._clock = clock
         self._account = account
+        self._caller = caller
+        self._quotas = quotas
         self._put: dict[Key, None] = {}
         self._deleted: dict[Key, None] = {}
         self._moved: dict[Key, None] = {}
         """Virtual nodes of which replicas came or went, or were given another place."""
 
-    def _now(self) -> datetime:
-        return document.moment(document.milliseconds(self._clock.now()))
+    def _now(self, not_before: datetime | None = None) -> datetime:
+        now = document.moment(document.milliseconds(self._clock.now()))
+        # A machine's clock may be set back; a resource's times do not run backwards.
+        return now if not_before is None else max(now, not_before)
 
     # --- the steps, one by one -----------------------------------------------------------
 
@@ -128,17 +163,17 @@ class _Admission:
             case Create(key, sent, tags, uid):
                 self._create(key, sent, tags, uid)
             case Update(key, sent):
-                self._update(self._existing(key), sent)
-            case Put(key, sent, tags, labels):
-                self._put_step(key, sent, tags, labels)
+                self._update(key, sent)
+            case Put(key, sent, tags, labels, owner):
+                self._put_step(key, sent, tags, labels, owner)
             case Delete(key):
-                self._delete(self._existing(key))
+                self._delete(self._existing(key, ownership.check_deletion))
             case Prune():
                 self._prune(step)
             case Tag(key, tags):
-                self._tag(self._existing(key), dict(tags))
+                self._tag(key, dict(tags))
             case Untag(key, names):
-                self._tag(self._existing(key), dict.fromkeys(names))
+                self._tag(key, dict.fromkeys(names))
             case Register():
                 self._register(step)
             case Deregister(node, id):
@@ -146,53 +181,73 @@ class _Admission:
             case Keep():
                 self._keep(step)
 
-    def _existing(self, key: Key) -> Resource:
-        found = self.draft.state.resource(key)
+    def _existing(
+        self,
+        key: Key,
+        check: Callable[[MeshState, Resource, str, str], None] = ownership.check_update,
+    ) -> Resource:
+        """The resource, if the caller may have it; whose mesh it is comes before what is in it."""
+        state = self.draft.state
+        if self._caller is not None:
+            ownership.check_mesh(state, key.mesh, self._caller, self._account)
+        found = state.resource(key)
         if found is None:
-            # The outermost thing that is missing says most: no mesh, rather than no route.
-            missing = key
-            while missing.parent is not None and self.draft.state.resource(missing.parent) is None:
-                missing = missing.parent
-            raise NotFound(str(Missing(missing, self._account)))
+            raise NotFound(str(Missing(outermost(state, key), self._account)))
+        if self._caller is not None:
+            check(state, found, self._caller, self._account)
         return found
 
-    def _create(self, key: Key, sent: object, tags: Tags, uid: str | None = None) -> None:
-        if self.draft.state.resource(key) is not None:
-            raise Conflict(
-                f"{key.kind.title} with name {key.name} already exists"
-                + (f" under mesh {key.mesh}" if key.kind is not Kind.MESH else "")
-            )
-        found = [*_name_problems(key), *_tag_problems(tags)]
+    def _create(
+        self, key: Key, sent: object, tags: Tags, uid: str | None = None, owner: str = ""
+    ) -> None:
+        found = [*name_problems(key), *tag_problems(tags)]
         try:
             spec = decode(key.kind, plain := without_nulls(sent))
         except Invalid as error:
             raise Invalid([*found, *error.problems]) from None
         if found:
             raise Invalid(found)
+        state = self.draft.state
+        if self._caller is not None:
+            ownership.check_creation(state, key, self._caller, self._account)
+            owner = "" if self._caller == owner_of(key.mesh, self._account) else self._caller
+        if state.resource(key) is not None:
+            mesh = Key.of_mesh(key.mesh)
+            raise Conflict(
+                f"{key.kind.title} with name {key.shown} already exists"
+                + (f" under mesh {mesh.shown}" if key.kind is not Kind.MESH else "")
+            )
         now = self._now()
-        metadata = Metadata(uid or self._clock.uid(), 1, now, now)
+        metadata = Metadata(uid or self._clock.uid(), 1, now, now, owner)
         self._write(Resource(key, spec, plain, metadata, tags), Action.CREATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _update(self, old: Resource, sent: object, tags: Tags | None = None) -> None:
-        spec = decode(old.key.kind, plain := without_nulls(sent))
+    def _update(self, key: Key, sent: object, tags: Tags | None = None) -> None:
+        spec = decode(key.kind, plain := without_nulls(sent))
+        old = self._existing(key)
         metadata = replace(
-            old.metadata, version=old.metadata.version + 1, last_updated_at=self._now()
+            old.metadata,
+            version=old.metadata.version + 1,
+            last_updated_at=self._now(old.metadata.last_updated_at),
         )
         kept = old.tags if tags is None else tags
-        self._write(Resource(old.key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
+        self._write(Resource(key, spec, plain, metadata, kept), Action.UPDATED)  # type: ignore[arg-type]  # decoded: an object
 
-    def _put_step(self, key: Key, sent: object, given: Tags | None, labels: Tags) -> None:
+    def _put_step(
+        self, key: Key, sent: object, given: Tags | None, labels: Tags, owner: str
+    ) -> None:
+        if self._caller is not None:
+            ownership.check_mesh(self.draft.state, key.mesh, self._caller, self._account)
         old = self.draft.state.resource(key)
         kept = given if given is not None else old.tags if old else ()
         tags = tuple({**dict(kept), **dict(labels)}.items())
         if old is None:
-            self._create(key, sent, tags)
+            self._create(key, sent, tags, owner=owner)
         elif old.sent == without_nulls(sent) and dict(tags) == dict(old.tags):
             self.outcomes.append(Outcome(key, Action.UNCHANGED, old))
         else:
-            if found := _tag_problems(tags):
+            if found := tag_problems(tags):
                 raise Invalid(found)
-            self._update(old, sent, tags)
+            self._update(key, sent, tags)
 
     def _prune(self, step: Prune) -> None:
         wanted = set(step.labels)
@@ -205,11 +260,17 @@ class _Admission:
             and each.key.kind is not Kind.MESH
             and each.key not in step.keep
             and wanted <= set(each.tags)
+            and self._may_go(each)
         ]
         # Routes before the routers they live in.
         going.sort(key=lambda each: (not each.key.parent_name, each.key))
         for each in going:
             self._delete(each)
+
+    def _may_go(self, resource: Resource) -> bool:
+        """Whether a label of the caller's means this resource: another's of that name does not."""
+        owner = ownership.resource_owner(resource, self._account)
+        return self._caller in (None, owner, owner_of(resource.key.mesh, self._account))
 
     def _write(self, resource: Resource, action: Action) -> None:
         self.draft.put(resource)
@@ -226,23 +287,30 @@ class _Admission:
                 id = document.id_of_instance(key, instance.id)
                 self.records.append(Record(id, Action.DEREGISTERED, None))
             self.records.append(Record(document.id_of_registered(key), Action.DEREGISTERED, None))
+        if key.kind is Kind.MESH:
+            # Or the next mesh of this name would be shared with them, too.
+            for account in list(ownership.shares(self.draft.state, key.mesh)):
+                name = ownership.share_name(key.mesh, account)
+                self._keep(Keep(ownership.SHARES, name, None))
         self.draft.remove(key)
         self._put.pop(key, None)
         self._moved[key] = None
         self._deleted[key] = None
         # App Mesh counts a deletion as a version, except of a mesh.
         version = old.metadata.version + (key.kind is not Kind.MESH)
-        metadata = replace(old.metadata, version=version, last_updated_at=self._now())
+        now = self._now(old.metadata.last_updated_at)
+        metadata = replace(old.metadata, version=version, last_updated_at=now)
         self.outcomes.append(Outcome(key, Action.DELETED, replace(old, metadata=metadata)))
         self.records.append(Record(str(key), Action.DELETED, None))
 
-    def _tag(self, old: Resource, changes: dict[str, str | None] | dict[str, str]) -> None:
+    def _tag(self, key: Key, changes: dict[str, str | None] | dict[str, str]) -> None:
+        old = self._existing(key)
         tags = tuple(
             (name, value)
             for name, value in {**dict(old.tags), **changes}.items()
             if value is not None
         )
-        if found := _tag_problems(tags, limit=False):
+        if found := tag_problems(tags, limit=False):
             raise Invalid(found)
         if len(tags) > MAX_TAGS:
             raise TooManyTags(f"a resource carries at most {MAX_TAGS} tags, not {len(tags)}")
@@ -261,7 +329,7 @@ class _Admission:
             raise BadRequest(
                 f"{instance.id!r} cannot be an instance id", fix="use letters, digits, . _ : and -"
             )
-        spec = self._existing(node).spec
+        spec = self._existing(node, _anyone).spec
         ports = (
             {each.port_mapping.port for each in spec.listeners or ()}
             if isinstance(spec, VirtualNodeSpec)
@@ -293,6 +361,9 @@ class _Admission:
         self.outcomes.append(Outcome(node, Action.DEREGISTERED, instance_id=id))
 
     def _keep(self, step: Keep) -> None:
+        if step.collection == ownership.SHARES and self._caller is not None:
+            # Only the owner shares a mesh, and only one that is there.
+            self._existing(Key.of_mesh(ownership.mesh_of_share(step.name)))
         before = self.draft.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:
@@ -332,6 +403,7 @@ class _Admission:
     def judge(self, broken: set[Key]) -> Iterator[tuple[Key, WeftError]]:
         """Every reason against the draft; what is missing because its own step failed is not one."""
         state = self.draft.state
+        counting = Counting(self._quotas, self.before, state, self._put, self._account)
         for key in self._put:
             resource = state.resource(key)
             assert resource is not None, "a key that was put stands in the draft"
@@ -339,8 +411,15 @@ class _Admission:
                 parent = key.parent
                 if state.resource(parent) is None:
                     if parent not in broken:
-                        yield key, NotFound(str(Missing(_outermost(state, parent), self._account)))
+                        yield key, NotFound(str(Missing(outermost(state, parent), self._account)))
                     continue
+                if self._caller is not None:
+                    # Again: the parent may have come with the same change, after its child.
+                    try:
+                        ownership.check_creation(state, key, self._caller, self._account)
+                    except Forbidden as error:
+                        yield key, error
+                        continue
             found = list(rules(state, resource, self._account))
             problems = [each for each in found if isinstance(each, Problem)]
             missing = [
@@ -348,42 +427,28 @@ class _Admission:
             ]
             for dependent in dependents(state, resource):
                 if dependent.key not in self._put:
-                    problems += blame(dependent, rules(state, dependent, self._account))
+                    blamed = rules(state, dependent, self._account)
+                    problems += blame(resource, dependent, blamed)
             if problems:
                 yield key, Invalid([*problems, *(Problem("", str(each)) for each in missing)])
             elif missing:
                 yield key, NotFound("; ".join(dict.fromkeys(map(str, missing))))
+            else:
+                for excess in counting.excess(key):
+                    yield key, excess
         for key in self._deleted:
             if reason := blocker(state, key):
                 yield key, InUse(reason)
 
 
-def _outermost(state: MeshState, missing: Key) -> Key:
-    parent = missing.parent
-    return _outermost(state, parent) if parent and state.resource(parent) is None else missing
+def _anyone(state: MeshState, resource: Resource, caller: str, home: str) -> None:
+    """A workload stands for a virtual node whoever created that."""
 
 
-def _name_problems(key: Key) -> Iterator[Problem]:
-    place = f"{key.kind}Name"
-    if key.kind is Kind.VIRTUAL_SERVICE:
-        if not _SERVICE_NAME.fullmatch(key.name):
-            yield Problem(place, "must have 1 to 255 characters, none of them a blank or /")
-    elif not _NAME.fullmatch(key.name):
-        yield Problem(place, "must have 1 to 255 letters, digits, hyphens, underscores or dots")
-
-
-def _tag_problems(tags: Tags, *, limit: bool = True) -> list[Problem]:
-    found = []
-    if limit and len(tags) > MAX_TAGS:
-        found.append(Problem("tags", f"must have at most {MAX_TAGS} items, not {len(tags)}"))
-    for i, (name, value) in enumerate(tags):
-        if not 1 <= len(name) <= 128:
-            found.append(Problem(f"tags[{i}].key", "must have 1 to 128 characters"))
-        if len(value) > 256:
-            found.append(Problem(f"tags[{i}].value", "must have at most 256 characters"))
-        if name.lower().startswith("aws:"):
-            found.append(Problem(f"tags[{i}].key", "must not start with aws:, which is reserved"))
-    return found
+def _many_exceeded(errors: Sequence[WeftError]) -> LimitExceeded:
+    messages = [error.message for error in errors]
+    more = f"; and {len(messages) - _NAMED} more" if len(messages) > _NAMED else ""
+    return LimitExceeded("; ".join(messages[:_NAMED]) + more, fix=errors[0].fix)
 
 
 def _key_of(step: Step) -> Key | None:

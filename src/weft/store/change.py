@@ -43,6 +43,8 @@ class Put:
     """None leaves the tags as they are."""
     labels: Tags = ()
     """Tags that it carries besides, whatever it carried."""
+    owner: str = ""
+    """Whose it is, when it is made anew and nobody in particular asks; empty for the mesh's owner."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,16 +14,18 @@ from typing import IO, Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Insert, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from weft.errors import CannotStart
 from weft.store import schema
-from weft.store.change import Author
+from weft.store.change import Action, Author
 from weft.store.credentials import CredentialTable
 from weft.store.document import Document, Record, milliseconds, moment
+from weft.store.prepared import Prepared
+from weft.store.tokens import Token, TokenTable
 
 _BATCH = 500
 """Rows written with one statement; SQLite limits the variables of a statement."""
@@ -61,14 +63,14 @@ class Database:
             with self._engine.begin() as connection:
                 _migrate(connection)
             upsert = insert(schema.current)
-            self._keep_newest = _Prepared(
+            self._keep_newest = Prepared(
                 upsert.on_conflict_do_update(
                     index_elements=["id"], set_={"document": upsert.excluded.document}
                 ),
                 self._engine,
             )
-            self._add_revision = _Prepared(schema.revisions.insert(), self._engine)
-            self._add_lines = _Prepared(schema.log.insert(), self._engine)
+            self._add_revision = Prepared(schema.revisions.insert(), self._engine)
+            self._add_lines = Prepared(schema.log.insert(), self._engine)
         except DatabaseError as error:
             self._lock.close()
             raise CannotStart(
@@ -77,13 +79,14 @@ class Database:
             ) from error
 
         self.credentials = CredentialTable(self._engine)
+        self.tokens = TokenTable(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
         self._lock.close()
 
-    def append(self, row: Row, records: Sequence[Record]) -> None:
-        """Write one revision; durable when this returns."""
+    def append(self, row: Row, records: Sequence[Record], token: Token | None = None) -> None:
+        """Write one revision; durable when this returns. TokenUsed, and nothing written, if it was."""
         texts = [
             None if each.document is None else json.dumps(each.document, separators=(",", ":"))
             for each in records
@@ -92,6 +95,8 @@ class Database:
         kept = [{"id": id, "document": text} for id, text in newest.items() if text is not None]
         gone = [id for id, text in newest.items() if text is None]
         with self._engine.begin() as connection:
+            if token is not None:
+                self.tokens.remember(connection, token, row.revision, row.at)
             self._add_revision(
                 connection,
                 {
@@ -122,6 +127,9 @@ class Database:
                 connection.execute(
                     schema.current.delete().where(schema.current.c.id.in_(gone[i : i + _BATCH]))
                 )
+            self.tokens.forget(
+                connection, (each.id for each in records if each.action is Action.DELETED)
+            )
 
     def newest_revision(self) -> int:
         with self._engine.connect() as connection:
@@ -201,26 +209,6 @@ class Database:
     def last(self, id: str) -> Logged | None:
         """The newest line about a thing."""
         return self.before(id, 2**31 - 1)
-
-
-class _Prepared:
-    """
-    A statement that every write executes, turned into SQL once.
-
-    Building and looking up the same three statements took longer than executing them.
-    """
-
-    def __init__(self, statement: Insert, engine: Engine) -> None:
-        compiled = statement.compile(dialect=engine.dialect)
-        self._sql = str(compiled)
-        self._names: list[str] | None = getattr(compiled, "positiontup", None)
-
-    def __call__(self, connection: Connection, *rows: Mapping[str, Any]) -> None:
-        if self._names is None:  # The driver takes names.
-            connection.exec_driver_sql(self._sql, [dict(row) for row in rows])
-        else:
-            values = [tuple(row[name] for name in self._names) for row in rows]
-            connection.exec_driver_sql(self._sql, values if len(values) > 1 else values[0])
 
 
 def _row(row: Any) -> Row:

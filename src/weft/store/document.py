@@ -59,6 +59,7 @@ def is_registry(id: str) -> bool:
 
 
 def of_resource(resource: Resource) -> Document:
+    owner = resource.metadata.owner
     return {
         "spec": resource.sent,
         "tags": dict(resource.tags),
@@ -66,6 +67,7 @@ def of_resource(resource: Resource) -> Document:
         "version": resource.metadata.version,
         "createdAt": milliseconds(resource.metadata.created_at),
         "lastUpdatedAt": milliseconds(resource.metadata.last_updated_at),
+        **({"owner": owner} if owner else {}),
     }
 
 
@@ -86,6 +88,7 @@ def resource_of(key: Key, document: Document) -> Resource:
             document["version"],
             moment(document["createdAt"]),
             moment(document["lastUpdatedAt"]),
+            document.get("owner", ""),
         ),
         tuple(document["tags"].items()),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from weft.errors import BadRequest, Conflict
 from weft.names import Key
-from weft.store.change import Action, Change, Delete, Entry, Keep, Put, Step
+from weft.store.change import Action, Change, Delete, Entry, Keep, Outcome, Put, Step
 from weft.store.database import Database, Logged, Row
-from weft.store.document import differences, is_registry, kept_of, told
+from weft.store.document import differences, is_registry, kept_of, resource_of, told
 
 
 def changes(database: Database, *, limit: int, before: int | None, registry: bool) -> list[Change]:
@@ -42,12 +42,20 @@ def inverse(database: Database, revision: int) -> list[Step]:
         if before is None or before.document is None:
             steps.append(Delete(key))
         else:
-            steps.append(Put(key, before.document["spec"], tuple(before.document["tags"].items())))
+            spec, tags = before.document["spec"], tuple(before.document["tags"].items())
+            steps.append(Put(key, spec, tags, owner=before.document.get("owner", "")))
     if not steps:
         raise BadRequest(
             f"revision {revision} only moved instances in the registry; there is nothing to revert"
         )
     return steps
+
+
+def outcome(database: Database, revision: int, key: Key) -> Outcome:
+    """What a revision made of one resource, as it was answered then."""
+    (line,) = [line for line in database.logged(revision) if line.id == str(key)]
+    assert line.document is not None, "a deletion has no client token"
+    return Outcome(key, Action(line.action), resource_of(key, line.document))
 
 
 def _change(database: Database, row: Row) -> Change:

@@ -15,7 +15,7 @@ from weft.model.virtual_gateway import GatewayRouteSpec, VirtualGatewaySpec
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.model.virtual_router import RouteSpec, VirtualRouterSpec, WeightedTarget
 from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualServiceSpec
-from weft.names import Key, Kind
+from weft.names import Key, Kind, bare_name, owner_of
 from weft.store.state import MeshState
 
 
@@ -25,20 +25,28 @@ class Missing:
 
     key: Key
     account: str
+    """The control plane's own, which owns every mesh whose key names no other."""
 
     def __str__(self) -> str:
         key = self.key
+        owner = owner_of(key.mesh, self.account)
+        if key.kind is Kind.MESH:
+            return f"Mesh with name {key.shown} is not present for account {owner}"
         inside = (
             f"{key.kind.parent.title} {key.parent_name} of mesh"
             if key.parent_name and key.kind.parent
             else "mesh"
         )
-        if key.kind is Kind.MESH:
-            return f"Mesh with name {key.name} is not present for account {self.account}"
         return (
-            f"{key.kind.title} with name {key.name} is not present under {inside} {key.mesh} "
-            f"for account {self.account}"
+            f"{key.kind.title} with name {key.name} is not present under {inside} "
+            f"{bare_name(key.mesh)} for account {owner}"
         )
+
+
+def outermost(state: MeshState, missing: Key) -> Key:
+    """The outermost thing that is missing says most: no mesh, rather than no route."""
+    parent = missing.parent
+    return outermost(state, parent) if parent and state.resource(parent) is None else missing
 
 
 def rules(state: MeshState, resource: Resource, account: str) -> Iterator[Problem | Missing]:
@@ -196,28 +204,46 @@ def dependents(state: MeshState, resource: Resource) -> Iterator[Resource]:
     match key.kind:
         case Kind.VIRTUAL_ROUTER:
             yield from state.children(key, Kind.ROUTE)
+            yield from _callers(state, key)
         case Kind.VIRTUAL_GATEWAY:
             yield from state.children(key, Kind.GATEWAY_ROUTE)
         case Kind.VIRTUAL_NODE:
-            for name in state.referring(key, Kind.ROUTE):
-                if found := state.resource(name):
-                    yield found
+            yield from _referring(state, key, Kind.ROUTE)
+            yield from _callers(state, key)
+        case Kind.VIRTUAL_SERVICE:
+            yield from _referring(state, key, Kind.GATEWAY_ROUTE)
         case _:
             pass
 
 
-def blame(dependent: Resource, found: Iterable[Problem | Missing]) -> Iterator[Problem]:
+def _callers(state: MeshState, provider: Key) -> Iterator[Resource]:
+    """The gateway routes to the virtual services that something provides."""
+    for service in state.referring(provider, Kind.VIRTUAL_SERVICE):
+        yield from _referring(state, service, Kind.GATEWAY_ROUTE)
+
+
+def _referring(state: MeshState, key: Key, kind: Kind) -> Iterator[Resource]:
+    for name in state.referring(key, kind):
+        if found := state.resource(name):
+            yield found
+
+
+def blame(
+    resource: Resource, dependent: Resource, found: Iterable[Problem | Missing]
+) -> Iterator[Problem]:
+    """What a changed resource does to another one, said of the place that changed."""
+    place = "provider" if resource.key.kind is Kind.VIRTUAL_SERVICE else "listeners"
     for each in found:
         if isinstance(each, Problem):
             yield Problem(
-                "spec.listeners",
+                f"spec.{place}",
                 f"{dependent.key.kind} {dependent.key.name} would no longer fit: {each}",
             )
 
 
 def blocker(state: MeshState, key: Key) -> str | None:
     """Why a resource may not go, in App Mesh's words where they are known (app-mesh.md, 2.8)."""
-    what = f"{key.kind.title} with name {key.name} cannot be deleted because"
+    what = f"{key.kind.title} with name {key.shown} cannot be deleted because"
     match key.kind:
         case Kind.MESH:
             for kind in (

@@ -3,6 +3,7 @@ The tables: an append-only log of revisions, and the newest document of each thi
 
 ``log`` alone holds the whole history; ``current`` is what reading it to the end
 gives, kept so that a start costs the size of the mesh and not of its past.
+``tokens`` are the client tokens of a day: no part of the mesh, and not in the log.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -51,6 +53,20 @@ current = Table(
     Column("document", Text, nullable=False),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("resource", Text, nullable=False),
+    Column("account", String(12), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("revision", Integer, nullable=False, doc="Whose outcome is the answer."),
+    Column("at", BigInteger, nullable=False, doc="Milliseconds since 1970, UTC."),
+    UniqueConstraint("resource", "account", "operation", "token", name="tokens_by_scope"),
+    Index("tokens_by_age", "at"),
+)
 credentials = Table(
     "credentials",
     metadata,

@@ -8,7 +8,7 @@ and shared otherwise. A change therefore costs the size of the tables it touches
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -20,9 +20,37 @@ from weft.model.virtual_router import RouteSpec
 from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualServiceSpec
 from weft.names import Key, Kind
 
-Table = Mapping[str, Resource]
 Document = Mapping[str, Any]
-_EMPTY: Table = {}
+
+
+class Table(dict[str, Resource]):
+    """The resources of one kind in one parent, by name; sorted names are kept once asked for."""
+
+    __slots__ = ("_sorted",)
+
+    def __init__(self, of: Mapping[str, Resource] = {}) -> None:
+        super().__init__(of)
+        # The names are hardly ever others than those of the table this one was copied from.
+        self._sorted: tuple[str, ...] | None = of._sorted if isinstance(of, Table) else None
+
+    def names(self) -> tuple[str, ...]:
+        """The names, sorted: the order of lists and their pages."""
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self))
+        return self._sorted
+
+    def __setitem__(self, name: str, resource: Resource) -> None:
+        if name not in self:
+            self._sorted = None
+        super().__setitem__(name, resource)
+
+    def forget(self, name: str) -> Resource:
+        """Take a resource out."""
+        self._sorted = None
+        return self.pop(name)
+
+
+_EMPTY = Table()
 _NO_DOCUMENTS: Mapping[str, Document] = {}
 
 
@@ -31,7 +59,9 @@ class MeshState:
     """An immutable read of the store."""
 
     revision: int = 0
-    tables: Mapping[tuple[Key | None, Kind], Table] = field(default_factory=dict, repr=False)
+    tables: Mapping[tuple[Key | None, Kind], Mapping[str, Resource]] = field(
+        default_factory=dict, repr=False
+    )
     """Resources by name, for each parent and kind."""
     workloads: Mapping[Key, Mapping[str, Instance]] = field(default_factory=dict, repr=False)
     """Instances by id, for each virtual node that ever had one registered."""
@@ -45,8 +75,20 @@ class MeshState:
 
     def children(self, parent: Key | None, kind: Kind) -> list[Resource]:
         """The resources of a kind within a parent (None: the meshes), by name."""
-        table = self.tables.get((parent, kind), _EMPTY)
-        return [table[name] for name in sorted(table)]
+        table = self._table(parent, kind)
+        return [table[name] for name in table.names()]
+
+    def names(self, parent: Key | None, kind: Kind) -> tuple[str, ...]:
+        """The names of the resources of a kind within a parent, sorted."""
+        return self._table(parent, kind).names()
+
+    def count(self, parent: Key | None, kind: Kind) -> int:
+        return len(self._table(parent, kind))
+
+    def _table(self, parent: Key | None, kind: Kind) -> Table:
+        found = self.tables.get((parent, kind), _EMPTY)
+        assert isinstance(found, Table), "drafts make no other"
+        return found
 
     def has_children(self, parent: Key, kind: Kind) -> bool:
         return bool(self.tables.get((parent, kind)))
@@ -107,13 +149,14 @@ class _Copied(Generic[K, V]):
     """A mapping of mappings, of which only what is written to is copied."""
 
     outer: Mapping[K, Mapping[str, V]]
+    copied: Callable[[Mapping[str, V]], dict[str, V]] = dict
     _copy: dict[K, Mapping[str, V]] | None = None
     _own: dict[K, dict[str, V]] = field(default_factory=dict)
 
     def inner(self, key: K) -> dict[str, V]:
         """One of the mappings, to be written to."""
         if key not in self._own:
-            self._writable()[key] = self._own[key] = dict(self.outer.get(key, {}))
+            self._writable()[key] = self._own[key] = self.copied(self.outer.get(key, {}))
         return self._own[key]
 
     def remove(self, key: K) -> None:
@@ -133,7 +176,7 @@ class Draft:
 
     def __init__(self, state: MeshState) -> None:
         self._base = state
-        self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(state.tables)
+        self._tables: _Copied[tuple[Key | None, Kind], Resource] = _Copied(state.tables, Table)
         self._workloads: _Copied[Key, Instance] = _Copied(state.workloads)
         self._referrers = state.referrers
         self._documents: _Copied[str, Document] = _Copied(state.documents)
@@ -145,15 +188,20 @@ class Draft:
 
     def put(self, resource: Resource) -> None:
         key = resource.key
-        table = self._tables.inner((key.parent, key.kind))
+        table = self._table(key.parent, key.kind)
         before = table.get(key.name)
         self._refer(key, before.spec if before else None, resource.spec)
         table[key.name] = resource
 
+    def _table(self, parent: Key | None, kind: Kind) -> Table:
+        table = self._tables.inner((parent, kind))
+        assert isinstance(table, Table), "tables are copied as tables"
+        return table
+
     def remove(self, key: Key) -> None:
         """Forget a resource and, with a virtual node, its instances."""
         place = (key.parent, key.kind)
-        resource = self._tables.inner(place).pop(key.name)
+        resource = self._table(*place).forget(key.name)
         self._refer(key, resource.spec, None)
         if not self._tables.outer[place]:
             self._tables.remove(place)

@@ -19,13 +19,15 @@ from typing import TypeVar
 from sqlalchemy.exc import DatabaseError
 
 from weft.clock import Clock
-from weft.errors import NotFound, Unavailable
+from weft.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable, WeftError
 from weft.names import DEFAULT_ACCOUNT
+from weft.quotas import Quotas
 from weft.store import document, history
 from weft.store.admission import Admitted, admit
 from weft.store.change import Applied, Author, Change, Kept, Outcome, Step
 from weft.store.database import Database, Row
 from weft.store.state import Draft, MeshState
+from weft.store.tokens import Token, TokenUsed
 
 T = TypeVar("T")
 
@@ -63,7 +65,12 @@ class Store:
     """One data directory, opened by one process."""
 
     def __init__(
-        self, database: Database, state: MeshState, clock: Clock, account: str = DEFAULT_ACCOUNT
+        self,
+        database: Database,
+        state: MeshState,
+        clock: Clock,
+        account: str = DEFAULT_ACCOUNT,
+        quotas: Quotas = Quotas(),  # noqa: B008 - frozen
     ) -> None:
         self.state = state
         """Everything at the newest revision."""
@@ -71,7 +78,9 @@ class Store:
         """Beside the log; to be used in ``blocking``."""
         self._database = database
         self._clock = clock
-        self._account = account
+        self.account = account
+        """The control plane's own, which owns every mesh whose key names no other."""
+        self._quotas = quotas
         self._writing = asyncio.Lock()
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(2, "store-reader")
@@ -80,14 +89,18 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, directory: Path, clock: Clock, account: str = DEFAULT_ACCOUNT
+        cls,
+        directory: Path,
+        clock: Clock,
+        account: str = DEFAULT_ACCOUNT,
+        quotas: Quotas = Quotas(),  # noqa: B008 - frozen
     ) -> AsyncIterator[Store]:
         """Open a data directory, made and migrated where needed; CannotStart says why not."""
         loop = asyncio.get_running_loop()
         database = await loop.run_in_executor(None, Database, directory)
         try:
             state = await loop.run_in_executor(None, _newest_state, database)
-            store = cls(database, state, clock, account)
+            store = cls(database, state, clock, account, quotas)
             try:
                 yield store
             finally:
@@ -106,14 +119,26 @@ class Store:
         self._watchers.remove(watcher)
 
     async def apply(
-        self, steps: Sequence[Step], author: Author, *, note: str = "", dry_run: bool = False
+        self,
+        steps: Sequence[Step],
+        author: Author,
+        *,
+        note: str = "",
+        dry_run: bool = False,
+        caller: str | None = None,
+        token: Token | None = None,
     ) -> Applied:
-        """Do all steps as one revision, or none; answered once it is durable."""
+        """
+        Do all steps as one revision, or none; answered once it is durable.
+
+        Without a ``caller`` (an account) nobody's ownership stands in the way. With a
+        ``token``, which goes with one step, what was done before is answered again.
+        """
         if dry_run:
-            admitted = await self._admit(steps)
+            admitted = await self._admit(steps, caller)
             return Applied(self.state.revision, admitted.outcomes, admitted.kept)
         # A caller that goes away must not leave memory and disk disagreeing.
-        return await asyncio.shield(self._apply(steps, author, note))
+        return await asyncio.shield(self._apply(steps, author, note, caller, token))
 
     async def decide(
         self, decide: Callable[[MeshState], Sequence[Step]], author: Author, *, note: str = ""
@@ -126,10 +151,17 @@ class Store:
         asked: Sequence[Step] | Callable[[MeshState], Sequence[Step]],
         author: Author,
         note: str,
+        caller: str | None = None,
+        token: Token | None = None,
     ) -> Applied:
         async with self._writing:
             steps = asked(self.state) if callable(asked) else asked
-            admitted = await self._admit(steps)
+            try:
+                admitted = await self._admit(steps, caller)
+            except WeftError as error:
+                if token is None or isinstance(error, Forbidden):
+                    raise
+                return await self._again(token, error)
             if not admitted.records:
                 return Applied(self.state.revision, admitted.outcomes, admitted.kept)
             row = Row(
@@ -140,7 +172,10 @@ class Store:
                 all(document.is_registry(record.id) for record in admitted.records),
             )
             try:
-                await self._write(self._database.append, row, admitted.records)
+                await self._write(self._database.append, row, admitted.records, token)
+            except TokenUsed:
+                assert token is not None, "no other was asked about"
+                return await self._again(token)
             except DatabaseError as error:
                 raise Unavailable(
                     f"the change could not be written and was not made: {error.orig or error}",
@@ -152,8 +187,30 @@ class Store:
                 watcher.wake(event)
             return Applied(row.revision, admitted.outcomes, admitted.kept)
 
-    async def _admit(self, steps: Sequence[Step]) -> Admitted:
-        judge = functools.partial(admit, self.state, steps, self._clock, self._account)
+    async def _again(self, token: Token, refused: WeftError | None = None) -> Applied:
+        """What a token's request was answered the first time; else the refusal, or a Conflict."""
+        found = await self._write(self._database.tokens.recall, token, self._clock.now())
+        if found is not None and found.fingerprint == token.fingerprint:
+            outcome = await self._read(history.outcome, self._database, found.revision, token.key)
+            return Applied(found.revision, (outcome,))
+        # What is malformed is that first of all, whatever its token.
+        if refused is not None and (found is None or isinstance(refused, BadRequest)):
+            raise refused
+        raise Conflict(
+            "The request contains a client token that was used for a previous update resource "
+            "call with different specifications. Try the request again with a new client token."
+        )
+
+    async def _admit(self, steps: Sequence[Step], caller: str | None) -> Admitted:
+        judge = functools.partial(
+            admit,
+            self.state,
+            steps,
+            self._clock,
+            self.account,
+            caller=caller,
+            quotas=self._quotas,
+        )
         # A large change takes seconds to judge, and proxies must not wait for it.
         return judge() if len(steps) <= _JUDGED_AT_ONCE else await self._write(judge)
 

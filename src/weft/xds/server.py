@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -21,12 +22,14 @@ from weft.clock import Clock
 from weft.errors import BadRequest, NotFound, Unavailable, WeftError
 from weft.identity.credentials import Credential, Credentials
 from weft.names import ProxyId, View
+from weft.quotas import Quotas
 from weft.translate.snapshot import Snapshot
 from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
 from weft.xds.gate import Gate
 from weft.xds.listening import cannot_listen, listenable
+from weft.xds.seats import Seats
 from weft.xds.session import Session, words_of
 from weft.xds.stream import PATIENCE_SECONDS, Stream
 from weft.xds.window import Window
@@ -86,6 +89,8 @@ class AdsServer:
         clock: Clock,
         address: str,
         *,
+        named: Callable[[str, str | None], ProxyId] = lambda id, _account: ProxyId.parse(id),
+        quotas: Quotas = Quotas(),  # noqa: B008 - frozen
         patience_seconds: float = PATIENCE_SECONDS,
         gate: Gate | None = None,
         tls: grpc.ServerCredentials | None = None,
@@ -95,7 +100,9 @@ class AdsServer:
         self.window = Window()
         self._source = source
         self._address = address
+        self._named = named
         self._patience = patience_seconds
+        self._seats = Seats(quotas)
         self._gate = gate or Gate(Credentials(), clock)
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
@@ -185,13 +192,20 @@ class AdsServer:
 
     def join(self, session: Session, variant: Variant, node: Node, peer: str) -> Connection:
         """Find out who connected, and let its stream follow its view."""
-        view, metadata = _view(node)
-        self._gate.check(session.caller, view.proxy)
-        feed = self._feeds.get(view) or self._attached(view)
+        # A certificate, and whoever comes through an open door, says nothing of accounts.
+        caller = session.caller
+        account = caller.account if caller.known and caller.credential else None
+        view, metadata = self._view(node, account)
+        if caller.proxies:
+            proxies = frozenset(self._named(str(each), account) for each in caller.proxies)
+            caller = replace(caller, proxies=proxies)
+        self._gate.check(caller, view.proxy)
         instance = str(metadata.get("instance") or "")
         if not instance:
             self._strangers += 1
             instance = f"stream-{self._strangers}"
+        self._seats.check(view.proxy, instance)
+        feed = self._feeds.get(view) or self._attached(view)
         connection = Connection(
             Stream(variant, feed, self._patience),
             Peer(
@@ -203,6 +217,7 @@ class AdsServer:
             self.clock.now(),
         )
         feed.followers.add(session)
+        self._seats.take(view.proxy, instance)
         self.delivery.connected(connection)
         return connection
 
@@ -210,6 +225,7 @@ class AdsServer:
         """A stream has ended."""
         feed = connection.stream.feed
         feed.followers.discard(session)
+        self._seats.leave(connection.proxy, connection.peer.instance)
         self.delivery.disconnected(connection)
         if not feed.followers:
             if self._feeds.get(feed.view) is feed:
@@ -226,6 +242,17 @@ class AdsServer:
             self._set_alarm()
 
     # --- inside ---------------------------------------------------------------------------
+
+    def _view(self, node: Node, account: str | None) -> tuple[View, Mapping[str, Any]]:
+        if not node.id:
+            raise BadRequest(
+                "the node has no id",
+                fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N",
+            )
+        proxy = self._named(node.id, account)
+        fields = node.metadata.fields
+        metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
+        return View.from_metadata(proxy, metadata), metadata
 
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
@@ -326,17 +353,6 @@ class AdsServer:
 
 
 # --- who connects ----------------------------------------------------------------------------
-
-
-def _view(node: Node) -> tuple[View, Mapping[str, Any]]:
-    if not node.id:
-        raise BadRequest(
-            "the node has no id", fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N"
-        )
-    proxy = ProxyId.parse(node.id)
-    fields = node.metadata.fields
-    metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
-    return View.from_metadata(proxy, metadata), metadata
 
 
 def _envoy_version(node: Node) -> str:

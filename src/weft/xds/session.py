@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from weft.clock import Clock
-from weft.errors import BadRequest, Forbidden, WeftError
+from weft.errors import BadRequest, Forbidden, LimitExceeded, WeftError
 from weft.identity.caller import Caller
 from weft.xds import wire
 from weft.xds.delivery import Connection, Delivery
@@ -121,6 +121,9 @@ class Session:
                 self._take(data)
             except BadRequest as error:
                 self._refuse(grpc.StatusCode.INVALID_ARGUMENT, error)
+                return
+            except LimitExceeded as error:
+                self._refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, error)
                 return
             except Forbidden as error:
                 self._refuse(grpc.StatusCode.PERMISSION_DENIED, error)

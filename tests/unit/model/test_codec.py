@@ -157,6 +157,64 @@ def test_rules_within_a_virtual_node(sent: Any, place: str) -> None:
     assert place in refused(Kind.VIRTUAL_NODE, sent)
 
 
+def policy(name: str, *, enforce: bool | None = None) -> dict[str, Any]:
+    validation = {
+        "trust": {"sds": {"secretName": "ca"}},
+        "subjectAlternativeNames": {"match": {"exact": [name]}},
+    }
+    tls = {"validation": validation} | ({} if enforce is None else {"enforce": enforce})
+    return {"backendDefaults": {"clientPolicy": {"tls": tls}}}
+
+
+NAMES = "spec.backendDefaults.clientPolicy.tls.validation.subjectAlternativeNames.match.exact[0]"
+
+
+@pytest.mark.parametrize("name", ["a.test", "spiffe://mesh/a", "A-1.test.", "urn:x"])
+def test_a_subject_is_a_domain_name_or_a_uri(name: str) -> None:
+    assert decode(Kind.VIRTUAL_NODE, policy(name))
+
+
+@pytest.mark.parametrize("name", ["a b", "a.*.test", "-a", "a_ ", "/a", "*"])
+def test_a_subject_is_nothing_else(name: str) -> None:
+    assert NAMES in refused(Kind.VIRTUAL_NODE, policy(name, enforce=False))
+
+
+def test_a_subject_with_a_star_is_for_policies_that_are_not_enforced() -> None:
+    assert decode(Kind.VIRTUAL_NODE, policy("*.test", enforce=False))
+    for enforce in (None, True):
+        assert NAMES in refused(Kind.VIRTUAL_NODE, policy("*.test", enforce=enforce))
+
+
+@pytest.mark.parametrize(
+    ("sent", "place"),
+    [
+        (
+            node(connectionPool={"http": {"maxConnections": 2**31}}),
+            "spec.listeners[0].connectionPool.http.maxConnections",
+        ),
+        (
+            node(timeout={"http": {"idle": {"unit": "s", "value": 2**63}}}),
+            "spec.listeners[0].timeout.http.idle.value",
+        ),
+    ],
+)
+def test_a_number_is_one_that_the_service_model_has(sent: Any, place: str) -> None:
+    assert place in refused(Kind.VIRTUAL_NODE, sent)
+
+
+def test_the_ends_of_a_range_are_numbers_that_envoy_has() -> None:
+    header = {"name": "h", "match": {"range": {"start": -(2**70), "end": 2**70}}}
+    found = refused(Kind.ROUTE, route(match={"prefix": "/", "headers": [header]}))
+    place = "spec.httpRoute.match.headers[0].match.range"
+    assert {f"{place}.start", f"{place}.end"} <= set(found)
+
+
+def test_a_rewrite_of_a_grpc_gateway_route_rewrites_something() -> None:
+    action = {"target": {"virtualService": {"virtualServiceName": "a"}}, "rewrite": {}}
+    sent = {"grpcRoute": {"action": action, "match": {"serviceName": "s"}}}
+    assert "spec.grpcRoute.action.rewrite" in refused(Kind.GATEWAY_ROUTE, sent)
+
+
 @pytest.mark.parametrize(
     ("match", "place"),
     [

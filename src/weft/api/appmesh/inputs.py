@@ -7,22 +7,24 @@ name every mistake of a request, those in the spec included.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from weft.api.appmesh.shapes import name_member
 from weft.api.exchange import unknown_members
-from weft.errors import Forbidden, Invalid, Problem, WeftError
-from weft.model.codec import decode
+from weft.errors import Invalid, Problem, WeftError
+from weft.model.codec import decode, without_nulls
 from weft.model.meta import Tags
 from weft.names import Kind
 from weft.store.change import Author, Step
 from weft.store.store import Store
 
+MAX_NAME = 255
 MAX_TAGS = 50
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,36}")
-_ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 def members(
@@ -39,6 +41,14 @@ def members(
         if name in body:
             found.append(Problem(_below(at, name), "is part of the path, not of the body"))
     found += unknown_members((name for name in body if name not in in_path), known, at=at)
+
+
+def label_problems(label: str, value: str) -> Iterator[Problem]:
+    """What is wrong with a name in the path, whether or not it leads to anything."""
+    if "/" in value or value.startswith("arn:"):
+        yield Problem(label, "must be a name, not an ARN or a path")
+    if len(value) > MAX_NAME:
+        yield Problem(label, f"must have at most {MAX_NAME} characters, not {len(value)}")
 
 
 def text(body: Mapping[str, Any], name: str, found: list[Problem], *, at: str = "") -> str | None:
@@ -63,29 +73,26 @@ def spec(body: Mapping[str, Any], kind: Kind, found: list[Problem], *, at: str =
     return value
 
 
-def token(body: Mapping[str, Any], found: list[Problem], *, at: str = "") -> None:
-    """Check a client token."""
+def token(body: Mapping[str, Any], found: list[Problem], *, at: str = "") -> str | None:
+    """A client token, checked for its form; None when it is not given."""
     value = body.get("clientToken")
-    if value is not None and not (isinstance(value, str) and _TOKEN.fullmatch(value)):
-        found.append(
-            Problem(
-                _below(at, "clientToken"),
-                "must have 1 to 36 letters, digits, hyphens and underscores",
-            )
+    if value is None:
+        return None
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value
+    found.append(
+        Problem(
+            _below(at, "clientToken"), "must have 1 to 36 letters, digits, hyphens and underscores"
         )
-
-
-def owner(given: Any, account: str, found: list[Problem], *, at: str = "") -> None:
-    """Check a mesh owner: it can only be the account of this control plane."""
-    if given is None or given == account:
-        return
-    if not isinstance(given, str) or not _ACCOUNT.fullmatch(given):
-        found.append(Problem(_below(at, "meshOwner"), "must be an account of 12 digits"))
-        return
-    raise Forbidden(
-        f"account {account} has no access to meshes of account {given}",
-        fix="leave meshOwner out",
     )
+    return None
+
+
+def fingerprint(body: Mapping[str, Any], owner: str | None) -> str:
+    """What makes two requests with one token the same: all they say, but for the token."""
+    rest = {name: value for name, value in body.items() if name != "clientToken"}
+    text = json.dumps([owner, without_nulls(rest)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def tags(value: Any, found: list[Problem], *, at: str = "tags") -> Tags:
@@ -153,12 +160,13 @@ async def refuse(
     step: Step | None,
     kind: Kind,
     sent: Any,
+    caller: str,
 ) -> NoReturn:
     """Refuse a request that is wrong outside its spec, with all that is wrong within it too."""
     more: tuple[Problem, ...] = ()
     try:
         if step is not None:
-            await store.apply([step], author, dry_run=True)
+            await store.apply([step], author, dry_run=True, caller=caller)
         elif sent is not None:
             decode(kind, sent)
     except Invalid as error:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from weft.model.meta import Resource
-from weft.names import Arn, Key, Kind
+from weft.names import Arn, Key, Kind, bare_name, owner_of
+from weft.store.ownership import resource_owner
 
 WRAPPERS: Mapping[Kind, str] = {
     Kind.MESH: "meshes",
@@ -31,13 +32,14 @@ def name_member(kind: Kind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The shapes as one account in one region sees them."""
+    """The shapes in one region."""
 
     region: str
     account: str
+    """The control plane's own."""
 
-    def arn(self, key: Key) -> str:
-        return str(Arn(self.region, self.account, key))
+    def arn(self, resource: Resource) -> str:
+        return str(Arn(self.region, resource_owner(resource, self.account), resource.key))
 
     def data(self, resource: Resource, *, created: bool = False, deleted: bool = False) -> Json:
         """``VirtualNodeData`` and its like: the bare body of all operations but the lists."""
@@ -57,11 +59,11 @@ class Shapes:
     def metadata(self, resource: Resource) -> Json:
         metadata = resource.metadata
         return {
-            "arn": self.arn(resource.key),
+            "arn": self.arn(resource),
             "createdAt": epoch(metadata.created_at),
             "lastUpdatedAt": epoch(metadata.last_updated_at),
-            "meshOwner": self.account,
-            "resourceOwner": self.account,
+            "meshOwner": owner_of(resource.key.mesh, self.account),
+            "resourceOwner": resource_owner(resource, self.account),
             "uid": metadata.uid,
             "version": metadata.version,
         }
@@ -69,7 +71,7 @@ class Shapes:
 
 def names(key: Key) -> Json:
     """The members that say which resource: of its mesh, its parent, and its own."""
-    found = {"meshName": key.mesh}
+    found = {"meshName": bare_name(key.mesh)}
     if key.kind is not Kind.MESH:
         if key.parent_name and key.kind.parent:
             found[name_member(key.kind.parent)] = key.parent_name

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from weft.api.appmesh import inputs, shapes
+from weft.api.appmesh import accounts, inputs, shapes
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.documents import differences
@@ -77,9 +77,10 @@ class Apply:
             found.append(Problem("prune", "must be true or false"))
         elif prune and not labels:
             found.append(Problem("prune", "needs labels: only what carries them all may go"))
-        items = self.items(body.get("resources"), labels, found)
+        caller = accounts.caller_account(call)
+        items = self.items(body.get("resources"), labels, found, caller)
         if found:
-            await self._refuse(call, items, found)
+            await self._refuse(call, items, found, caller)
         puts = sorted(
             (item.step for item in items if item.step), key=lambda step: _ORDER[step.key.kind]
         )
@@ -89,7 +90,9 @@ class Apply:
             steps.append(Prune(frozenset(key.mesh for key in keys), labels, keys))
         before = self._store.state
         try:
-            applied = await self._store.apply(steps, call.author, note=note, dry_run=dry_run)
+            applied = await self._store.apply(
+                steps, call.author, note=note, dry_run=dry_run, caller=caller
+            )
         except Invalid as error:
             raise Invalid(_at_items(error.problems, items), fix=error.fix) from None
         changed = await self._differences(applied, before, dry_run=dry_run)
@@ -112,7 +115,7 @@ class Apply:
             revision=None if dry_run else applied.revision,
         )
 
-    def items(self, resources: Any, labels: Tags, found: list[Problem]) -> list[Item]:
+    def items(self, resources: Any, labels: Tags, found: list[Problem], caller: str) -> list[Item]:
         """The resources of a request; what is wrong with them is added to ``found``."""
         if not isinstance(resources, list):
             found.append(
@@ -120,7 +123,8 @@ class Apply:
             )
             return []
         items = [
-            self._item(item, f"resources[{i}]", labels, found) for i, item in enumerate(resources)
+            self._item(item, f"resources[{i}]", labels, found, caller)
+            for i, item in enumerate(resources)
         ]
         first: dict[Key, str] = {}
         for item in items:
@@ -129,7 +133,7 @@ class Apply:
                 found.append(Problem(item.at, f"is the same resource as {place}, {item.step.key}"))
         return items
 
-    def _item(self, item: Any, at: str, labels: Tags, found: list[Problem]) -> Item:
+    def _item(self, item: Any, at: str, labels: Tags, found: list[Problem], caller: str) -> Item:
         if not isinstance(item, dict):
             found.append(Problem(at, "must be an object"))
             return Item(at, None, None, None)
@@ -140,8 +144,12 @@ class Apply:
         known = ("kind", *named, "spec", "tags", "clientToken", "meshOwner", *_ANSWERED)
         inputs.members(item, known, found, at=at)
         inputs.token(item, found, at=at)
-        inputs.owner(item.get("meshOwner"), self._account, found, at=at)
+        owner = accounts.owner_given(item.get("meshOwner"), found, at=at)
         names = {name: inputs.text(item, name, found, at=at) for name in named}
+        if (mesh := names["meshName"]) is not None:
+            names["meshName"] = accounts.mesh_named(
+                mesh, owner, caller, self._account, found, at=at
+            )
         sent = inputs.spec(item, kind, found, at=at)
         tags = inputs.tags(item.get("tags"), found, at=f"{at}.tags")
         step = None
@@ -150,13 +158,15 @@ class Apply:
             step = Put(shapes.key_of(kind, names), sent, given, labels)
         return Item(at, kind, sent, step)
 
-    async def _refuse(self, call: Call, items: list[Item], found: list[Problem]) -> NoReturn:
+    async def _refuse(
+        self, call: Call, items: list[Item], found: list[Problem], caller: str
+    ) -> NoReturn:
         """With all that is wrong within the specs, too, as far as that can be told."""
         more: list[Problem] = []
         if items and all(item.step for item in items):
             steps = {item.step.key: item.step for item in items if item.step}
             try:
-                await self._store.apply([*steps.values()], call.author, dry_run=True)
+                await self._store.apply([*steps.values()], call.author, dry_run=True, caller=caller)
             except Invalid as error:
                 more += _at_items(error.problems, items)
             except WeftError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from weft.api.appmesh import inputs
+from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
@@ -34,10 +34,12 @@ class Checks:
 
     async def list_findings(self, call: Call) -> Answer:
         query = call.known_query("mesh", "severity")
-        least, mesh = _severity(query), query.get("mesh")
+        least, said = _severity(query), query.get("mesh")
+        home = self._parts.settings.account
+        mesh = None if said is None else accounts.mesh_said(call, said, home)
         state, observed = self._store.state, self._observed()
         if mesh is not None and state.resource(Key.of_mesh(mesh)) is None:
-            raise NotFound(str(Missing(Key.of_mesh(mesh), self._parts.settings.account)))
+            raise NotFound(str(Missing(Key.of_mesh(mesh), home)))
         found = await self._standing(state)
 
         def told() -> Answer:
@@ -58,7 +60,7 @@ class Checks:
         alone = body.get("alone") or False
         if not isinstance(alone, bool):
             found.append(Problem("alone", "must be true or false"))
-        items = self._apply.items(body.get("resources"), (), found)
+        items = self._apply.items(body.get("resources"), (), found, accounts.caller_account(call))
         if found:
             raise Invalid(found)
         steps = [item.step for item in items if item.step]

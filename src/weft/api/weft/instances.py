@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from weft.api.appmesh import inputs
+from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer, nothing
 from weft.api.parts import Parts
 from weft.discovery.registry import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
@@ -26,7 +26,7 @@ class Instances:
 
     async def list_instances(self, call: Call) -> Answer:
         call.known_query()
-        node, state = _node(call), self._store.state
+        node, state = self._node(call), self._store.state
         if state.resource(node) is None:
             raise NotFound(str(Missing(node, self._account)))
         return answer({"instances": [instance_document(each) for each in state.instances(node)]})
@@ -40,13 +40,13 @@ class Instances:
         lease_seconds = _lease_seconds(body.get("leaseSeconds"), found)
         if found:
             raise Invalid(found)
-        instance = Instance(_node(call), call.labels["id"], addresses, lease_seconds)
+        instance = Instance(self._node(call), call.labels["id"], addresses, lease_seconds)
         applied = await self._registry.register(instance, call.author)
         return answer({"revision": applied.revision}, revision=applied.revision)
 
     async def heartbeat(self, call: Call) -> Answer:
         call.known_query()
-        node, id = _node(call), call.labels["id"]
+        node, id = self._node(call), call.labels["id"]
         if not self._registry.heartbeat(node, id):
             raise NotFound(
                 f"no instance {id} of {node} is registered", fix="register it with PUT first"
@@ -55,8 +55,12 @@ class Instances:
 
     async def deregister(self, call: Call) -> Answer:
         call.known_query()
-        applied = await self._registry.deregister(_node(call), call.labels["id"], call.author)
+        applied = await self._registry.deregister(self._node(call), call.labels["id"], call.author)
         return answer({"revision": applied.revision}, revision=applied.revision)
+
+    def _node(self, call: Call) -> Key:
+        mesh = accounts.mesh_said(call, call.labels["mesh"], self._account)
+        return Key(mesh, Kind.VIRTUAL_NODE, call.labels["node"])
 
 
 def instance_document(instance: Instance) -> Mapping[str, Any]:
@@ -65,10 +69,6 @@ def instance_document(instance: Instance) -> Mapping[str, Any]:
         "addresses": {str(port): address for port, address in instance.addresses},
         "leaseSeconds": instance.lease_seconds,
     }
-
-
-def _node(call: Call) -> Key:
-    return Key(call.labels["mesh"], Kind.VIRTUAL_NODE, call.labels["node"])
 
 
 def _addresses(value: Any, found: list[Problem]) -> tuple[tuple[int, str], ...]:

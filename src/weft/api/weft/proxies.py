@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from weft.api.appmesh import accounts
 from weft.api.exchange import Answer, Call, answer, whole_number
 from weft.api.parts import Parts
 from weft.api.weft.waiting import unless_over
@@ -32,7 +33,7 @@ class Proxies:
 
     async def list_proxies(self, call: Call) -> Answer:
         query = call.known_query("mesh", "proxy")
-        mesh = self._mesh(query)
+        mesh = self._mesh(call, query)
         proxy = query.get("proxy")
         found = [
             each.to_json()
@@ -73,14 +74,15 @@ class Proxies:
         settled = await unless_over(
             call,
             self._stopping,
-            self._delivery.wait_settled(revision, timeout, self._mesh(query)),
+            self._delivery.wait_settled(revision, timeout, self._mesh(call, query)),
         )
         if settled.done:
             return answer(settled.to_json())
         return _unsettled(settled, timeout)
 
-    def _mesh(self, query: QueryParams) -> str | None:
-        mesh = query.get("mesh")
+    def _mesh(self, call: Call, query: QueryParams) -> str | None:
+        said = query.get("mesh")
+        mesh = None if said is None else accounts.mesh_said(call, said, self._account)
         if mesh is not None and self._store.state.resource(Key.of_mesh(mesh)) is None:
             raise NotFound(str(Missing(Key.of_mesh(mesh), self._account)))
         return mesh

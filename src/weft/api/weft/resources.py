@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from weft.api.appmesh import shapes
+from weft.api.appmesh import accounts, shapes
 from weft.api.exchange import Answer, Call, answer, whole_number
 from weft.api.parts import Parts
 from weft.api.weft.instances import instance_document
@@ -14,7 +14,7 @@ from weft.api.weft.named import kind_named
 from weft.errors import Invalid, NotFound, Problem
 from weft.model.meta import Resource
 from weft.names import Key, Kind
-from weft.store.rules import Missing
+from weft.store.rules import Missing, outermost
 from weft.store.state import MeshState
 
 ORDER = {kind: i for i, kind in enumerate(Kind)}
@@ -35,7 +35,9 @@ class Resources:
                 known = ", ".join(Kind)
                 raise Invalid([Problem("kind", f"must be one of {known}, not {text[:40]!r}")])
         state = await self._state(call)
-        mesh = query.get("mesh")
+        mesh = None
+        if (said := query.get("mesh")) is not None:
+            mesh = accounts.mesh_said(call, said, self._account)
         if mesh is not None and state.resource(Key.of_mesh(mesh)) is None:
             raise NotFound(str(Missing(Key.of_mesh(mesh), self._account)))
         # A large mesh takes a while, and proxies are served meanwhile.
@@ -58,7 +60,7 @@ class Resources:
         state = await self._state(call)
         found = state.resource(key)
         if found is None:
-            raise NotFound(str(Missing(_outermost(state, key), self._account)))
+            raise NotFound(str(Missing(outermost(state, key), self._account)))
         document: dict[str, Any] = {
             "revision": state.revision,
             **self.document(found),
@@ -70,13 +72,19 @@ class Resources:
 
     def document(self, resource: Resource) -> Mapping[str, Any]:
         """A resource in the shape that ``apply`` takes back; the spec is as it was sent."""
+        metadata = self._shapes.metadata(resource)
         return {
             "kind": resource.key.kind.value,
             "key": str(resource.key),
-            "arn": self._shapes.arn(resource.key),
+            "arn": self._shapes.arn(resource),
             **shapes.names(resource.key),
+            **(
+                {}
+                if metadata["meshOwner"] == self._account
+                else {"meshOwner": metadata["meshOwner"]}
+            ),
             "spec": resource.sent,
-            "metadata": self._shapes.metadata(resource),
+            "metadata": metadata,
             "tags": [{"key": name, "value": value} for name, value in resource.tags],
         }
 
@@ -84,8 +92,3 @@ class Resources:
         newest = self._store.state
         wanted = whole_number(call.query, "revision", default=newest.revision, least=0)
         return newest if wanted == newest.revision else await self._store.state_at(wanted)
-
-
-def _outermost(state: MeshState, missing: Key) -> Key:
-    parent = missing.parent
-    return _outermost(state, parent) if parent and state.resource(parent) is None else missing

@@ -8,20 +8,25 @@ from weft.api.weft import schema
 from weft.api.weft.apply import Apply
 from weft.api.weft.changes import Changes
 from weft.api.weft.checks import Checks
+from weft.api.weft.cloud_map import CloudMapServices
 from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
+from weft.api.weft.shares import Shares
 from weft.api.weft.status import Status
 from weft.api.weft.tokens import Tokens
 from weft.api.weft.why import Why
 from weft.identity.caller import Right
 
+_SHARES = "/weft/v1/meshes/{mesh}/shares"
 _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
 
 def routes(parts: Parts) -> list[Route]:
+    cloud_map = CloudMapServices(parts)
     resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
     instances, tokens, checks = Instances(parts), Tokens(parts), Checks(parts)
+    shares = Shares(parts)
     return [
         Route("GET", "/weft/v1/status", Status(parts).describe),
         Route("GET", "/weft/v1/resources", resources.list_resources),
@@ -34,9 +39,14 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/weft/v1/proxies/{instance}", proxies.describe),
         Route("GET", "/weft/v1/wait", proxies.wait),
         Route("GET", "/weft/v1/why", Why(parts).explain),
+        Route("GET", _SHARES, shares.list_shares),
+        Route("POST", _SHARES, shares.share),
+        Route("DELETE", _SHARES + "/{account}", shares.unshare),
         Route("GET", "/weft/v1/checks", checks.list_findings),
         Route("POST", "/weft/v1/checks", checks.judge, Right.READ),
         Route("GET", "/weft/v1/schema/{kind}", schema.describe),
+        Route("GET", "/weft/v1/cloudMap/namespaces", cloud_map.list_namespaces),
+        Route("GET", "/weft/v1/cloudMap/services", cloud_map.list_services),
         Route("GET", _INSTANCES, instances.list_instances),
         Route("PUT", _INSTANCES + "/{id}", instances.register, Right.REGISTER),
         Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat, Right.REGISTER),

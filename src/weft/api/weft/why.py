@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.datastructures import QueryParams
 
+from weft.api.appmesh import accounts
 from weft.api.exchange import Answer, Call, answer, whole_number
 from weft.api.parts import Parts
 from weft.api.weft.documents import document
@@ -26,6 +27,7 @@ class Why:
         )
         found: list[Problem] = []
         mesh, service = _needed(query, "mesh", found), _needed(query, "service", found)
+        mesh = accounts.mesh_said(call, mesh, self._account)
         request = _request(query, found)
         source = _source(query, mesh, found)
         port = (
