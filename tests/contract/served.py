@@ -18,7 +18,7 @@ import uvicorn
 from botocore.config import Config
 
 from weft.api.app import app
-from weft.api.http import PatientProtocol
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
@@ -98,7 +98,7 @@ def served(
     directory: Path,
     *,
     clock: Clock | None = None,
-    protocol: type[PatientProtocol] = PatientProtocol,
+    protocol: type[Connection] = Connection,
     quotas: Quotas = NO_QUOTAS,
     **settings: Any,
 ) -> Iterator[Served]:
