@@ -60,12 +60,14 @@ golden: .venv/ready  ## Rewrite the golden files; read the diff before you commi
 	@git diff --stat -- tests/golden
 
 .PHONY: bench
-bench: .venv/ready  ## Propagation: API write to last ACK, at the sizes we promise
+bench: .venv/ready  ## Propagation and writes, at the sizes we promise
 	@$(RUN) python -m bench.propagation
+	@$(RUN) python -m bench.writes
 
 .PHONY: docs
 docs: .venv/ready  ## Regenerate the command line and settings reference
-	@$(RUN) python -m weft.cli.reference
+	@$(RUN) python -m weft.cli.reference commands > docs/cli.md
+	@$(RUN) python -m weft.cli.reference settings > docs/settings.md
 
 .PHONY: lock
 lock: .venv/ready  ## Lock the newest versions that pyproject.toml allows

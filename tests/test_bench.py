@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import propagation
+from bench import propagation, writes
 from bench.figures import Results, goals, tables
 from bench.propagation import Plan
 
@@ -36,6 +36,22 @@ def test_the_goals_are_reached_at_the_sizes_we_promise(tmp_path: Path) -> None:
     samples = json.loads((tmp_path / "propagation.json").read_text())["samples"]
     assert {50, 500, 5000} == {sample["services"] for sample in samples}
     assert {10, 100, 1000, 5000} <= {sample["proxies"] for sample in samples}
+
+
+def test_every_way_to_write_a_mesh_is_measured() -> None:
+    results = writes.Results(services=10)
+    writes.run(10, 2, results)
+
+    assert [(each.threads, each.writes) for each in results.filled] == [(1, 41), (2, 41)]
+    assert len(results.empty_ms) == len(results.large_ms) > 0
+    assert [goal.name for goal in writes.goals(results)] == ["W1", "W1", "W2", "W3"]
+    assert results.applied == 41
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_mesh_is_written_as_fast_as_we_promise() -> None:
+    assert writes.main([]) == 0
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,38 @@ def test_a_mesh_is_applied_looked_at_split_and_reverted(weft: Weft, color_app: N
     assert weft("wait", str(at + 1)).returncode == 0
 
 
+@pytest.mark.parametrize("form", ["weft", "cli", "k8s"])
+def test_a_mesh_that_was_exported_changes_nothing_when_it_is_applied(
+    weft: Weft, color_app: None, tmp_path: Path, form: str
+) -> None:
+    for place in (f"{tmp_path}/one.{'json' if form == 'cli' else 'yaml'}", f"{tmp_path}/many/"):
+        ran = weft("export", "--format", form, "-o", place)
+        assert ran.returncode == 0, ran.stderr
+        ran = weft("apply", "-f", place)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "11 unchanged" in ran.stdout
+
+
+def test_prune_takes_what_left_the_file_and_an_export_brings_it_back(
+    weft: Weft, color_app: None, tmp_path: Path
+) -> None:
+    lone = {"meshName": MESH, "virtualNodeName": "lone-vn", "spec": {}}
+    label = ("--label", "owner=this-test")
+    assert weft("apply", "-f", "-", *label, stdin=json.dumps(lone)).returncode == 0
+    at = revision(weft)
+    other = json.dumps({**lone, "virtualNodeName": "next-vn"})
+
+    ran = weft("apply", "-f", "-", *label, "--prune", "--dry-run", stdin=other)
+    assert "- virtualNode/lone-vn  deleted" in ran.stdout
+    assert revision(weft) == at
+    assert weft("apply", "-f", "-", *label, "--prune", stdin=other).returncode == 0
+    assert "lone-vn" not in weft("get", "vn").stdout
+    past = weft("export", "--revision", str(at)).stdout
+    assert weft("apply", "-f", "-", stdin=past).returncode == 0
+    assert "lone-vn" in weft("get", "vn").stdout
+    weft("delete", "vn", "lone-vn", "next-vn", "--yes")
+
+
 def test_what_later_changes_build_on_is_not_reverted(weft: Weft, color_app: None) -> None:
     weft("split", "color", "white=10", "--no-wait")
     at = revision(weft)

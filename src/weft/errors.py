@@ -186,6 +186,12 @@ ON_THE_WIRE: dict[str, type[WeftError]] = {
     for each in (
         BadRequest,
         Forbidden,
+        AccessDenied,
+        Unauthenticated,
+        MissingToken,
+        IncompleteSignature,
+        InvalidSignature,
+        ExpiredToken,
         NotFound,
         Conflict,
         InUse,

@@ -22,6 +22,8 @@ from weft.errors import BadRequest
 
 DEFAULT_ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-west-2"
+KEY_PREFIX = "WEFT"
+"""What every access key id that we make begins with."""
 
 
 class Kind(StrEnum):

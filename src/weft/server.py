@@ -24,6 +24,7 @@ import uvicorn
 
 from weft.api import exposure
 from weft.api.app import app
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
@@ -189,6 +190,8 @@ async def _http(
         app(parts),
         access_log=False,
         backlog=2048,
+        http=Connection,
+        ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,

@@ -98,6 +98,21 @@ SERVE = (
 ENDPOINT = Setting(
     "--endpoint", "WEFT_ENDPOINT", "http://127.0.0.1:7400", "Control plane that a client talks to."
 )
+TOKEN = Setting(
+    "--token",
+    "WEFT_TOKEN",
+    "none",
+    "Token of weft token create; the variable or a file keeps it from other users of the machine.",
+)
+TOKEN_FILE = Setting(
+    "--token-file", "WEFT_TOKEN_FILE", "none", "File that holds the token, and nothing else."
+)
+CA = Setting(
+    "--ca",
+    "WEFT_CA",
+    "the system's",
+    "PEM bundle of the authorities that the control plane's certificate may be of.",
+)
 GATEWAY_PORT = Setting(
     "--gateway-port", "WEFT_DEMO_GATEWAY_PORT", "7480", "Port of the demo's gateway."
 )
@@ -168,6 +183,15 @@ class Settings:
     @property
     def auth_required(self) -> bool:
         return self.auth == "required" or (not self.auth and not self.is_local)
+
+    def refuse_all_but_here(self) -> None:
+        """For what runs a whole mesh on one machine: it serves that machine, and asks nobody."""
+        if not self.is_local or self.auth_required or self.tls:
+            raise CannotStart(
+                "a mesh on one machine is served to that machine alone, without credentials and TLS",
+                fix=f"give loopback addresses and leave {AUTH.flag} and {TLS_CERT.flag} out, "
+                "or run weft serve, and weft sidecar beside each workload",
+            )
 
     @property
     def url(self) -> str:

@@ -18,6 +18,7 @@ import uvicorn
 from botocore.config import Config
 
 from weft.api.app import app
+from weft.api.connection import Connection
 from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
@@ -94,7 +95,12 @@ class Served:
 
 @contextmanager
 def served(
-    directory: Path, *, clock: Clock | None = None, quotas: Quotas = NO_QUOTAS, **settings: Any
+    directory: Path,
+    *,
+    clock: Clock | None = None,
+    protocol: type[Connection] = Connection,
+    quotas: Quotas = NO_QUOTAS,
+    **settings: Any,
 ) -> Iterator[Served]:
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -123,7 +129,11 @@ def served(
                 started_at=time.now(),
             )
             config = uvicorn.Config(
-                app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=5
+                app(parts),
+                http=protocol,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
             )
             server = uvicorn.Server(config)
             found.append(Served(port, parts, asyncio.get_running_loop()))

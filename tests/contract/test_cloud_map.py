@@ -534,6 +534,54 @@ def test_the_host_with_data_in_front_is_served_too(
     assert [each["InstanceId"] for each in reply.body["Instances"]] == ["i"]
 
 
+def test_a_replica_of_a_virtual_node_is_discovered_like_any_instance(
+    weft: Served, appmesh: Any, client: Any, mesh: str, name: str
+) -> None:
+    asked = {"namespaceName": name, "serviceName": "shop"}
+    attributes = [{"key": "colour", "value": "red"}]
+    appmesh.create_virtual_node(
+        meshName=mesh,
+        virtualNodeName="shop",
+        spec={
+            "listeners": [{"portMapping": {"port": 80, "protocol": "http"}}],
+            "serviceDiscovery": {"awsCloudMap": {**asked, "attributes": attributes}},
+        },
+    )
+    place = f"/weft/v1/meshes/{mesh}/virtualNodes/shop/instances/one"
+
+    assert weft.put(place, {"addresses": {"80": "127.0.0.1:4001"}}).status == 200
+
+    def found() -> list[Any]:
+        query = {"colour": "red"}
+        return list(
+            client.discover_instances(
+                NamespaceName=name, ServiceName="shop", QueryParameters=query
+            )["Instances"]
+        )
+
+    (instance,) = found()
+    assert instance["InstanceId"] == f"{mesh}/shop/one"
+    assert instance["Attributes"]["WEFT_ADDRESS_80"] == "127.0.0.1:4001"
+    assert weft.request("DELETE", place).status == 200
+    assert found() == []
+
+
+def test_our_own_surface_shows_services_with_their_instances(
+    weft: Served, client: Any, name: str, namespace: str, service: str
+) -> None:
+    _register(client, service, "i", WEFT_LEASE_SECONDS="60")
+
+    for narrowed in (f"namespace={name}&service=colour", f"service={service}"):
+        (found,) = weft.get(f"/weft/v1/cloudMap/services?{narrowed}").body["services"]
+        assert (found["namespace"], found["name"], found["id"]) == (name, "colour", service)
+        (instance,) = found["instances"]
+        assert (instance["id"], instance["health"]) == ("i", "HEALTHY")
+        assert instance["leaseSeconds"] == 60
+    namespaces = weft.get("/weft/v1/cloudMap/namespaces").body["namespaces"]
+    (ours,) = [each for each in namespaces if each["id"] == namespace]
+    assert (ours["name"], ours["services"]) == (name, ["colour"])
+
+
 def _wrong(members: Iterable[str]) -> Iterator[dict[str, Any]]:
     for value in (None, 7, "x", "", "\n", [], [[]], [None], {}, {"a": {}}, 1e400, "é" * 2000):
         yield dict.fromkeys(members, value)

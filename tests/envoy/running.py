@@ -95,7 +95,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def listening(handler: Handler) -> AsyncIterator[int]:
+async def listening(handler: Handler, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
     clients: set[asyncio.Task[None]] = set()
 
     async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,7 +107,7 @@ async def listening(handler: Handler) -> AsyncIterator[int]:
         finally:
             clients.discard(task)
 
-    server = await asyncio.start_server(tracked, "127.0.0.1", 0)
+    server = await asyncio.start_server(tracked, host, port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -118,9 +118,9 @@ async def listening(handler: Handler) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def upstream(name: str) -> AsyncIterator[Upstream]:
+async def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Upstream]:
     found = Upstream(name)
-    async with listening(found.serve) as found.port:
+    async with listening(found.serve, host, port) as found.port:
         yield found
 
 

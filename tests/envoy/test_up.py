@@ -69,6 +69,9 @@ workloads:
     replicas: 2
     command: ["${python}", app.py, "${port.9080}", "back ${replica}"]
 """
+BY_CLOUD_MAP = MESH.replace(
+    "dns: {hostname: back.local}", "awsCloudMap: {namespaceName: shop, serviceName: back}"
+)
 URL = "http://back.local:9080/"
 BOTH = {"back 0", "back 1"}
 
@@ -76,9 +79,9 @@ BOTH = {"back 0", "back 1"}
 class Running:
     """A ``weft up -f`` that runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, mesh: str) -> None:
         (directory / "app.py").write_text(APP)
-        (directory / "weft.yaml").write_text(MESH)
+        (directory / "weft.yaml").write_text(mesh)
         self.data = directory / "data"
         self.log = directory / "log"
         api, xds = free_ports(2)
@@ -123,8 +126,8 @@ class Running:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path)
+def up(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    running = Running(tmp_path, getattr(request, "param", MESH))
     try:
         running.wait_ready()
         yield running
@@ -132,6 +135,7 @@ def up(tmp_path: Path) -> Iterator[Running]:
         running.end()
 
 
+@pytest.mark.parametrize("up", [MESH, BY_CLOUD_MAP], ids=["dns", "cloud map"], indirect=True)
 async def test_replicas_that_are_stopped_started_and_killed_lose_no_request(up: Running) -> None:
     egress = up.replica("front")["egress"]
     async with load(egress, URL, per_second=100, allowed=BOTH) as result:

@@ -25,6 +25,7 @@ from weft.api.surfaces import Rest, Surface
 from weft.api.visitors import Visitors
 from weft.api.weft.apply import MAX_BODY_BYTES as MAX_APPLIED_BYTES
 from weft.api.weft.routes import routes as weft_routes
+from weft.api.weft.stacks import routes as stack_routes
 from weft.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ def surfaces(parts: Parts) -> list[Surface | Rest]:
     stacks = Stacks(parts)
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
-        Rest("", tuple(weft_routes(parts)), MAX_APPLIED_BYTES),
+        Rest("", (*weft_routes(parts), *stack_routes(stacks)), MAX_APPLIED_BYTES),
         cloudmap(parts),
         cloudformation(stacks),
         sts(parts),
@@ -82,12 +83,12 @@ class Edge:
         )
         # Whoever does not take the answer must not keep it in our memory.
         async with asyncio.timeout(_TAKEN_SECONDS):
-            await _send(send, given, request_id)
+            await _send(send, given, call)
 
 
-async def _send(send: Send, given: Answer, request_id: str) -> None:
+async def _send(send: Send, given: Answer, call: Call) -> None:
     headers = [
-        (b"x-amzn-requestid", request_id.encode("ascii")),
+        (b"x-amzn-requestid", call.id.encode("ascii")),
         # Answers are about now; nobody keeps them.
         (b"cache-control", b"no-store"),
         *(
@@ -95,6 +96,8 @@ async def _send(send: Send, given: Answer, request_id: str) -> None:
             for name, value in given.headers.items()
         ),
     ]
+    if call.leaves_much:
+        headers.append((b"connection", b"close"))
     if given.status != 204:
         headers.append((b"content-type", given.content_type.encode("latin-1")))
         headers.append((b"content-length", str(len(given.body)).encode("ascii")))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,6 +20,9 @@ from weft.store.change import Author
 
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_CLIENT = 256
+MAX_DEPTH = 64
+"""Of objects and lists within one another; App Mesh's specs need a dozen."""
+_TOO_DEEP = f"the body is nested too deeply: more than {MAX_DEPTH} objects and lists deep"
 _PARSED_IN_PLACE_BYTES = 256 * 1024
 """Larger bodies are parsed in a thread, so that proxies are served meanwhile."""
 
@@ -120,6 +125,16 @@ class Call:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
+    @property
+    def leaves_much(self) -> bool:
+        """Whether more is on its way than is worth reading once the answer is known."""
+        if self.read is not None or self.scope["method"] == "GET":
+            return False
+        declared = self.header(b"content-length")
+        if declared is None:
+            return self.header(b"transfer-encoding") is not None
+        return not declared.isdecimal() or int(declared) > MAX_BODY_BYTES
+
     async def gone(self) -> None:
         """Return when the client has left."""
         while (await self.receive())["type"] != "http.disconnect":
@@ -137,7 +152,12 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8: byte {error.start} is {error.reason}") from None
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_members,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -145,11 +165,44 @@ def parse(body: bytes) -> Any:
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise BadRequest("the body is nested too deeply") from None
+        raise BadRequest(_TOO_DEEP) from None
     except UnicodeEncodeError:
         raise BadRequest("the body has half of a surrogate pair, which is no character") from None
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+    # What does not open so many brackets does not open them within one another.
+    if text.count("[") + text.count("{") > MAX_DEPTH and not _within_depth(value):
+        raise BadRequest(_TOO_DEEP)
+    return value
+
+
+def _within_depth(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        # Which of the two is meant is anybody's guess, and parsers guess differently.
+        raise BadRequest(f"the body has a member twice in one object: {twice[:80]!r}")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large a number")
     return value
 
 

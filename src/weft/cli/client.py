@@ -5,15 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from weft import errors
-from weft.cli.exits import Differs, Usage
+from weft.cli.exits import Differs, Untrusted, Usage
 from weft.clock import Clock, SystemClock
-from weft.settings import ENDPOINT
+from weft.settings import CA, ENDPOINT, Address
 
 DEFAULT_TIMEOUT = 30.0
 _STALE_AFTER = 2.0  # A server may close an idle connection; a write must not meet that moment.
@@ -64,14 +65,31 @@ class Endpoint:
             fix=f"write http://HOST:PORT, as in {ENDPOINT.flag} {ENDPOINT.default}",
         )
 
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether what is sent there can be read on the way."""
+        return self.scheme == "http" and not Address(self.host, 0).is_loopback
+
+    def connection(self, timeout: float, ca: str | None = None) -> http.client.HTTPConnection:
         match self.scheme:
             case "unix":
                 return _UnixConnection(self.path, timeout)
             case "https":
-                return http.client.HTTPSConnection(self.host, self.port, timeout=timeout)
+                return http.client.HTTPSConnection(
+                    self.host, self.port, timeout=timeout, context=_trusting(ca)
+                )
             case _:
                 return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise Usage(
+            f"{CA.flag} {ca} cannot be used: {error.strerror or error}",
+            fix="give a PEM file with the authority's certificate",
+        ) from error
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -90,8 +108,18 @@ class _UnixConnection(http.client.HTTPConnection):
 class Client:
     """One kept connection to one control plane."""
 
-    def __init__(self, endpoint: str, *, agent: str = "weft", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        agent: str = "weft",
+        clock: Clock | None = None,
+        token: str | None = None,
+        ca: str | None = None,
+    ) -> None:
         self.endpoint = Endpoint.parse(endpoint)
+        self._token = token
+        self._ca = ca
         self._agent = agent
         self._clock = clock or SystemClock()
         self._connection: http.client.HTTPConnection | None = None
@@ -125,6 +153,12 @@ class Client:
         sent = None if body is None else json.dumps(body).encode()
         try:
             response, content = self._exchange(method, path, sent, timeout)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise Untrusted(
+                f"the certificate of {self.endpoint.text} is not trusted",
+                fix=f"{CA.flag} FILE with the authority that signed it, or ${CA.variable}",
+            ) from Differs(error.verify_message)
         except TimeoutError as error:
             self.close()
             raise errors.Unreachable(
@@ -164,11 +198,13 @@ class Client:
         self, method: str, path: str, sent: bytes | None, timeout: float
     ) -> tuple[http.client.HTTPResponse, bytes]:
         if self._connection is None:
-            self._connection = self.endpoint.connection(timeout)
+            self._connection = self.endpoint.connection(timeout, self._ca)
         self._connection.timeout = timeout
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout)
         headers = {"User-Agent": self._agent, "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         if sent is not None:
             headers["Content-Type"] = "application/json"
         self._connection.request(method, path, sent, headers)

@@ -51,6 +51,7 @@ SECTIONS = (
             Entry("apply", "files:apply", "Make the mesh as files say."),
             Entry("diff", "files:diff", "Show what apply would change."),
             Entry("export", "export:export", "Write a mesh as files."),
+            Entry("stack", "stack:stack", "Stacks of CloudFormation templates."),
             Entry("delete", "resources:delete", "Delete resources by name."),
             Entry("changes", "history:changes", "Who changed what, newest first."),
             Entry("change", "history:change", "What one revision changed, place by place."),
@@ -60,6 +61,7 @@ SECTIONS = (
     Section(
         "Set up",
         (
+            Entry("token", "token:token", "Make, list and revoke credentials."),
             Entry("env", "env:env", "Print settings that point the AWS CLI at this mesh."),
             Entry(
                 "completion",

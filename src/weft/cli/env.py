@@ -12,10 +12,12 @@ import click
 from weft import settings
 from weft.cli.session import Format, Session, client_command, dump
 from weft.errors import CannotStart, Unreachable, WeftError
+from weft.names import KEY_PREFIX
 from weft.settings import data_directory
 
 _PATIENCE = 2.0
 _KEY = "weft"  # On loopback every key is accepted; the AWS tools only insist that there is one.
+_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _LOOPBACK = "127.0.0.1,localhost,::1"
 _PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _FOREIGN = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
@@ -38,7 +40,8 @@ def env(session: Session, *, shell: str, unset: bool, data: str | None) -> None:
     Print settings that point the AWS CLI at this mesh.
 
     Use it as: eval "$(weft env)". The AWS CLI, boto3 and Terraform then talk to
-    this control plane with dummy keys, and leave your AWS account alone;
+    this control plane, and leave your AWS account alone: with an access key of
+    weft token create where AWS_ACCESS_KEY_ID is one, else with dummy keys;
     AWS_CONFIG_FILE names a file in the data directory with the same settings as
     the [default] profile. weft env --unset takes it back.
     """
@@ -47,7 +50,10 @@ def env(session: Session, *, shell: str, unset: bool, data: str | None) -> None:
     )
     region = _region(session, needed=not unset)
     profile = os.environ.get("AWS_PROFILE", "default")
-    variables = variables_for(session.endpoint, region, directory, os.environ)
+    keys = keys_in(os.environ)
+    variables = variables_for(
+        session.endpoint, region, directory, os.environ, keys=keys, ca=session.ca
+    )
     if unset:
         gone = [name for name in variables if name.upper() != "NO_PROXY"]
         if session.drawn:
@@ -55,7 +61,7 @@ def env(session: Session, *, shell: str, unset: bool, data: str | None) -> None:
         else:
             session.say(dump({"unset": gone}, session.format))
         return
-    _write(directory, session.endpoint, region, profile)
+    _write(directory, session.endpoint, region, profile, keys)
     if not session.drawn:
         session.say(dump(variables, session.format))
         return
@@ -80,8 +86,20 @@ def _region(session: Session, *, needed: bool) -> str:
     return given
 
 
+def keys_in(environment: Mapping[str, str]) -> tuple[str, str]:
+    """An access key of ours that is set already stays; of anybody else's none is taken over."""
+    key, secret = (environment.get(name, "") for name in _KEY_VARIABLES)
+    return (key, secret) if key.startswith(KEY_PREFIX) and secret else (_KEY, _KEY)
+
+
 def variables_for(
-    endpoint: str, region: str, directory: Path, environment: Mapping[str, str]
+    endpoint: str,
+    region: str,
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    keys: tuple[str, str] = (_KEY, _KEY),
+    ca: str | None = None,
 ) -> dict[str, str]:
     """Everything to set, by name."""
     variables = {
@@ -89,14 +107,16 @@ def variables_for(
         "AWS_ENDPOINT_URL_APP_MESH": endpoint,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "AWS_ACCESS_KEY_ID": _KEY,
-        "AWS_SECRET_ACCESS_KEY": _KEY,
+        **dict(zip(_KEY_VARIABLES, keys, strict=True)),
         "AWS_CONFIG_FILE": str(directory / "aws" / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(directory / "aws" / "credentials"),
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "AWS_EC2_METADATA_DISABLED": "true",
         "WEFT_ENDPOINT": endpoint,
     }
+    if ca is not None:
+        path = str(Path(ca).absolute())
+        variables |= {"AWS_CA_BUNDLE": path, "WEFT_CA": path}
     if any(environment.get(name) for name in _PROXIES):
         kept = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
         have = kept.split(",") if kept else []
@@ -105,7 +125,9 @@ def variables_for(
     return variables
 
 
-def _write(directory: Path, endpoint: str, region: str, profile: str) -> None:
+def _write(
+    directory: Path, endpoint: str, region: str, profile: str, keys: tuple[str, str]
+) -> None:
     """
     The files, readable by their owner alone.
 
@@ -115,10 +137,10 @@ def _write(directory: Path, endpoint: str, region: str, profile: str) -> None:
     profiles = ["default"] if profile in ("", "default") else ["default", profile]
     settings_text = f"region = {region}\nendpoint_url = {endpoint}\n"
     settings_text += "disable_host_prefix_injection = true\n"
-    keys = f"aws_access_key_id = {_KEY}\naws_secret_access_key = {_KEY}\n"
+    proofs = f"aws_access_key_id = {keys[0]}\naws_secret_access_key = {keys[1]}\n"
     headings = {each: each if each == "default" else f"profile {each}" for each in profiles}
     config = "\n".join(f"[{headings[each]}]\n{settings_text}" for each in profiles)
-    credentials = "\n".join(f"[{each}]\n{keys}" for each in profiles)
+    credentials = "\n".join(f"[{each}]\n{proofs}" for each in profiles)
     place = directory / "aws"
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,6 +15,7 @@ from weft.errors import (
     Problem,
     TimedOut,
     TooManyTags,
+    Unauthenticated,
     Unavailable,
     WeftError,
 )
@@ -57,6 +58,10 @@ class Differs(WeftError):
     """The control plane does not speak as this client expects."""
 
 
+class Untrusted(WeftError):
+    """Somebody answers at the endpoint who cannot prove to be the control plane."""
+
+
 class Refused(Invalid):
     """Definitions from files were refused; nothing is written."""
 
@@ -71,6 +76,8 @@ _EXITS: tuple[tuple[type[WeftError], Exit], ...] = (
     (Usage, Exit.USAGE),
     (NotFound, Exit.NOT_FOUND),
     (Forbidden, Exit.FORBIDDEN),
+    (Unauthenticated, Exit.FORBIDDEN),
+    (Untrusted, Exit.UNREACHABLE),
     (Conflict, Exit.CONFLICT),
     (InUse, Exit.CONFLICT),
     (BadRequest, Exit.INVALID),

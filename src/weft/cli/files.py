@@ -15,8 +15,15 @@ from weft.cli.exits import Exit, Refused, Usage
 from weft.cli.history import draw_entry, sign
 from weft.cli.render import Glyph, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
+from weft.cli.templates import (
+    StackOptions,
+    foreign_option,
+    parameter_option,
+    set_option,
+    stack_option,
+)
 from weft.cli.waiting import timeout_option, wait_for, wait_option
-from weft.errors import Invalid, Problem, WeftError
+from weft.errors import Invalid, WeftError
 
 if TYPE_CHECKING:
     from weft.manifests.files import Loaded
@@ -28,8 +35,8 @@ _file_option = click.option(
     multiple=True,
     required=True,
     metavar="FILE|DIR|-",
-    help="weft.yaml, AWS CLI input, Kubernetes manifest, Terraform state or plan; a directory of "
-    "any of them, - for stdin; several times.",
+    help="weft.yaml, AWS CLI input, Kubernetes manifest, Terraform state or plan, CloudFormation "
+    "template; a directory of any of them, - for stdin; several times.",
 )
 
 
@@ -48,6 +55,10 @@ _file_option = click.option(
     is_flag=True,
     help="Delete what carries the labels in the same meshes and is in no file.",
 )
+@parameter_option
+@set_option
+@stack_option
+@foreign_option
 @click.option("--note", metavar="TEXT", help="Why; weft changes shows it.")
 @wait_option
 @timeout_option
@@ -59,6 +70,10 @@ def apply(
     dry_run: bool,
     labels: tuple[str, ...],
     prune: bool,
+    parameters: tuple[str, ...],
+    values: tuple[str, ...],
+    stack: str | None,
+    foreign: str,
     note: str | None,
     wait: bool,
     timeout: float,
@@ -69,7 +84,8 @@ def apply(
     All files together are one change: all of it or nothing, one revision. What
     is equal already is left alone. Resources that no file names stay as they are,
     unless --prune says otherwise of those with a label; a mesh itself always stays.
-    docs/files.md tells what is read of each format.
+    docs/files.md tells what is read of each format. A CloudFormation template is
+    a stack, and applied alone: docs/cloudformation.md.
     """
     tags = _tags(labels)
     if prune and not tags:
@@ -78,15 +94,16 @@ def apply(
             fix="give the label of all that these files own, as in --prune --label app=shop",
         )
     loaded = _load(session, files)
-    answer = _send(
+    options = StackOptions(stack, parameters, values, foreign, tags)
+    answer = _asked(
         session,
         loaded,
+        options,
         dry_run=dry_run,
         note=note or f"weft apply {' '.join(files)}",
-        labels=tags,
         prune=prune,
     )
-    session.emit(answer, lambda: _draw(session, loaded, answer, places=False))
+    session.emit(answer, lambda: _draw(session, loaded, answer))
     revision, changed = answer.get("revision"), _changed(answer)
     if dry_run:
         session.event(Glyph.SAME, "dry run; nothing is written")
@@ -100,15 +117,28 @@ def apply(
 
 @click.command()
 @_file_option
+@parameter_option
+@set_option
+@stack_option
+@foreign_option
 @client_command(*DOCUMENTS)
-def diff(session: Session, *, files: tuple[str, ...]) -> int:
+def diff(
+    session: Session,
+    *,
+    files: tuple[str, ...],
+    parameters: tuple[str, ...],
+    values: tuple[str, ...],
+    stack: str | None,
+    foreign: str,
+) -> int:
     """
     Show what apply would change.
 
     Exit code 0: nothing. 1: something. Above 1: the files could not be checked.
     """
     loaded = _load(session, files)
-    answer = _send(session, loaded, dry_run=True, note="")
+    options = StackOptions(stack, parameters, values, foreign)
+    answer = _asked(session, loaded, options, dry_run=True, note="")
     session.emit(answer, lambda: _draw(session, loaded, answer, places=True))
     return Exit.FAILED if _changed(answer) else Exit.OK
 
@@ -143,11 +173,7 @@ def _load(session: Session, files: tuple[str, ...]) -> Loaded:
         session.note(f"passed over, being no kinds of App Mesh: {kinds}")
     if found.workloads:
         session.note(f"{plural(len(found.workloads), 'workload')} left alone: weft up starts them")
-    if found.templates:
-        said = "a CloudFormation template cannot be read yet"
-        problems = tuple(Problem(f"{each.path}:1", said) for each in found.templates)
-        raise Refused(problems, headline="the files were not understood; nothing is written")
-    if not found.definitions:
+    if not found.definitions and not found.templates:
         session.warn("the files define no resources")
     return found
 
@@ -169,6 +195,36 @@ def _tags(labels: tuple[str, ...]) -> dict[str, str]:
         if found.setdefault(name, value) != value:
             raise Usage(f"label {name} is given two values", fix="give each label once")
     return found
+
+
+def _asked(
+    session: Session,
+    loaded: Loaded,
+    options: StackOptions,
+    *,
+    dry_run: bool,
+    note: str,
+    prune: bool = False,
+) -> dict[str, Any]:
+    """Of the one template, or of everything else."""
+    if not loaded.templates:
+        if options.given:
+            raise Usage(
+                "--parameter, --set, --stack and --foreign are for a CloudFormation template, "
+                "and the files hold none"
+            )
+        return _send(session, loaded, dry_run=dry_run, note=note, labels=options.tags, prune=prune)
+    if len(loaded.templates) > 1 or loaded.definitions:
+        names = ", ".join(each.path for each in loaded.templates)
+        raise Usage(
+            f"a CloudFormation template is a stack, and applied alone: {names}",
+            fix="apply each template by itself, in the order of their imports",
+        )
+    if prune:
+        raise Usage("--prune is not for a template: what leaves it leaves the stack")
+    from weft.cli import templates
+
+    return templates.send(session, loaded.templates[0], options, dry_run=dry_run, note=note)
 
 
 def _send(
@@ -209,7 +265,14 @@ def _changed(answer: Mapping[str, Any]) -> bool:
     return any(each.get("action") != "unchanged" for each in answer.get("outcomes") or ())
 
 
-def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool) -> None:
+def _draw(
+    session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places: bool = False
+) -> None:
+    if loaded.templates:
+        from weft.cli import templates
+
+        templates.draw(session, answer, places=places)
+        return
     sources = {str(each.key): each.source for each in loaded.definitions}
     outcomes = answer.get("outcomes") or []
     for outcome in outcomes:
@@ -219,7 +282,7 @@ def _draw(session: Session, loaded: Loaded, answer: Mapping[str, Any], *, places
         # Of a new resource every place is new; its name says as much.
         shown = outcome if action == "updated" else {}
         said = "changed" if action == "updated" else action
-        draw_entry(session, key, said, shown, place=sources.get(key, "") if places else "")
+        draw_entry(session, key, said, shown, place=sources.get(key, ""))
     same = Counter(str(each.get("action")) for each in outcomes)["unchanged"]
     if same:
         session.say(f"{sign(session, 'unchanged')} {same} unchanged")

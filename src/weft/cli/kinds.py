@@ -20,6 +20,8 @@ class Noun:
     short: str
     kind: Kind | None = None
     """None for what App Mesh does not know."""
+    within_mesh: bool = True
+    """Whether one has to say which mesh is meant."""
 
     @property
     def title(self) -> str:
@@ -29,7 +31,7 @@ class Noun:
 class Nouns(Enum):
     """Everything that can be got."""
 
-    MESH = Noun("mesh", "meshes", "", Kind.MESH)
+    MESH = Noun("mesh", "meshes", "", Kind.MESH, within_mesh=False)
     VIRTUAL_NODE = Noun("virtual-node", "virtual-nodes", "vn", Kind.VIRTUAL_NODE)
     VIRTUAL_SERVICE = Noun("virtual-service", "virtual-services", "vs", Kind.VIRTUAL_SERVICE)
     VIRTUAL_ROUTER = Noun("virtual-router", "virtual-routers", "vr", Kind.VIRTUAL_ROUTER)
@@ -39,6 +41,9 @@ class Nouns(Enum):
     PROXY = Noun("proxy", "proxies", "")
     INSTANCE = Noun("instance", "instances", "")
     CHANGE = Noun("change", "changes", "")
+    NAMESPACE = Noun("namespace", "namespaces", "", within_mesh=False)
+    CLOUD_MAP_SERVICE = Noun("cloudmap-service", "cloudmap-services", "", within_mesh=False)
+    CLOUD_MAP_INSTANCE = Noun("cloudmap-instance", "cloudmap-instances", "", within_mesh=False)
     WORKLOAD = Noun("workload", "workloads", "")
 
     @property

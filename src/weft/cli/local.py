@@ -170,6 +170,7 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     started again. Ctrl-C stops all of it. Without -f an empty control plane.
     """
     settings_given = _settings(given)
+    settings_given.refuse_all_but_here()
     from weft.local.run import UpOptions
     from weft.local.run import up as run
 
@@ -208,6 +209,7 @@ def demo(
     if fresh and no_mesh:
         raise click.UsageError("--fresh and --no-mesh contradict each other")
     settings_given = _settings(given)
+    settings_given.refuse_all_but_here()
     from weft.local.demo import DemoOptions
     from weft.local.demo import demo as run
 

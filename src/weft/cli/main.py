@@ -13,7 +13,7 @@ import click
 from weft.cli.commands import ENTRIES, SECTIONS
 from weft.cli.exits import Exit, exit_of, lines_of
 from weft.cli.render import Paint, Role
-from weft.cli.session import color_option, endpoint_option, mesh_option
+from weft.cli.session import color_option, credential_options, endpoint_option, mesh_option
 from weft.errors import WeftError
 
 PROGRAM = "weft"
@@ -66,6 +66,9 @@ class Weft(click.Group):
 )
 @mesh_option
 @endpoint_option
+@credential_options[0]
+@credential_options[1]
+@credential_options[2]
 @color_option
 @click.option("--version", is_flag=True, help="Print the version.")
 @click.pass_context

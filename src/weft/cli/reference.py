@@ -45,11 +45,17 @@ def _command(name: str) -> Iterator[str]:
     context = click.Context(weft, info_name="weft")
     command = weft.get_command(context, name)
     assert command is not None
+    yield from _explained(command, name, context, "###")
+
+
+def _explained(
+    command: click.Command, name: str, context: click.Context, heading: str
+) -> Iterator[str]:
     with click.Context(command, info_name=name, parent=context) as inner:
         usage = " ".join(command.collect_usage_pieces(inner))
-        yield f"### weft {name}"
+        yield f"{heading} {inner.command_path}"
         yield ""
-        yield f"    weft {name} {usage}".rstrip()
+        yield f"    {inner.command_path} {usage}".rstrip()
         yield ""
         for paragraph in (command.help or "").strip().split("\n\n"):
             yield " ".join(paragraph.split())
@@ -67,6 +73,11 @@ def _command(name: str) -> Iterator[str]:
             for option, text in records:
                 yield f"| `{_cell(option)}` | {_cell(text)} |"
             yield ""
+        if isinstance(command, click.Group):
+            for each in command.list_commands(inner):
+                part = command.get_command(inner, each)
+                assert part is not None
+                yield from _explained(part, each, inner, f"{heading}#")
 
 
 def _cell(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from weft.cli import phrases
+from weft.cli import cloud_map, phrases
 from weft.cli.completing import complete_kind, complete_name
 from weft.cli.exits import Exit, Usage
 from weft.cli.kinds import NOUNS, RESOURCES, Noun, Nouns, Wanted, did_you_mean, short, wanted
@@ -49,7 +49,8 @@ def get(
     key as -o name prints it, and an ARN do as well.
     """
     asked = wanted(kind, name)
-    mesh = None if all_meshes or asked.noun.kind is Kind.MESH else asked.mesh or session.mesh()
+    meshless = all_meshes or not asked.noun.within_mesh
+    mesh = None if meshless else asked.mesh or session.mesh()
     if asked.noun.kind is None:
         if revision is not None:
             raise Usage(
@@ -85,6 +86,12 @@ def _get_other(session: Session, asked: Wanted, mesh: str | None) -> None:
             get_instances(session, mesh, asked.name)
         case Nouns.CHANGE.value:
             get_changes(session, asked.name)
+        case Nouns.NAMESPACE.value:
+            cloud_map.get_namespaces(session, asked.name)
+        case Nouns.CLOUD_MAP_SERVICE.value:
+            cloud_map.get_services(session, asked.name)
+        case Nouns.CLOUD_MAP_INSTANCE.value:
+            cloud_map.get_instances(session, asked.name)
         case _:
             get_workloads(session, asked.name)
 

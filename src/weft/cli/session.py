@@ -46,6 +46,9 @@ class Session:
     """What every client command works with. Data goes to stdout, all else to stderr."""
 
     endpoint: str = settings.ENDPOINT.default
+    endpoint_given: bool = False
+    token: str | None = None
+    ca: str | None = None
     mesh_given: str | None = None
     format: Format = Format.TABLE
     headers: bool = True
@@ -69,7 +72,11 @@ class Session:
         if self._client is None:
             from weft.cli.client import Client
 
-            self._client = Client(self.endpoint, agent=self.agent, clock=self.clock)
+            self._client = Client(
+                self.endpoint, agent=self.agent, clock=self.clock, token=self.token, ca=self.ca
+            )
+            if self.token and self._client.endpoint.is_open_to_others:
+                self.warn(f"the token travels to {self.endpoint} without TLS, and can be read")
         return self._client
 
     @property
@@ -209,7 +216,7 @@ def client_command(*formats: Format, mesh: bool = True) -> Callable[[Command], C
 def _options(formats: tuple[Format, ...], *, mesh: bool) -> list[Callable[[Command], Command]]:
     found: list[Callable[[Command], Command]] = [output_option(formats)] if formats else []
     found += [mesh_option] if mesh else []
-    found += [endpoint_option, color_option]
+    found += [endpoint_option, *credential_options, color_option]
     if Format.WIDE in formats:
         found.append(
             click.option("--no-headers", is_flag=True, help="Leave the column titles away.")
@@ -236,6 +243,18 @@ endpoint_option = click.option(
     help=f"{settings.ENDPOINT.help}  [env: {settings.ENDPOINT.variable}; "
     f"default: {settings.ENDPOINT.default}]",
 )
+
+
+def _client_option(setting: settings.Setting, metavar: str) -> Callable[[Command], Command]:
+    help = f"{setting.help}  [env: {setting.variable}; default: {setting.default}]"
+    return click.option(setting.flag, metavar=metavar, help=help)
+
+
+credential_options = (
+    _client_option(settings.TOKEN, "TOKEN"),
+    _client_option(settings.TOKEN_FILE, "FILE"),
+    _client_option(settings.CA, "FILE"),
+)
 color_option = click.option(
     "--color", type=click.Choice(COLORS), help="Colours; auto: on a terminal."
 )
@@ -249,13 +268,35 @@ def _session(options: dict[str, Any]) -> Session:
     def taken(name: str) -> Any:
         return options.pop(name, None) or outer.get(name)
 
+    endpoint = taken("endpoint") or os.environ.get(settings.ENDPOINT.variable)
     return Session(
-        endpoint=taken("endpoint")
-        or os.environ.get(settings.ENDPOINT.variable)
-        or settings.ENDPOINT.default,
+        endpoint=endpoint or settings.ENDPOINT.default,
+        endpoint_given=bool(endpoint),
+        token=_token(taken("token"), taken("token_file")),
+        ca=taken("ca") or os.environ.get(settings.CA.variable) or None,
         mesh_given=taken("mesh") or os.environ.get("WEFT_MESH") or None,
         format=Format(options.pop("output", None) or Format.TABLE),
         headers=not options.pop("no_headers", False),
         color=taken("color") or "auto",
-        agent=f"weft {context.info_name}",
+        agent=context.command_path,
     )
+
+
+def _token(given: str | None, file: str | None) -> str | None:
+    """Flags win over variables, and among each the token itself over a file that holds it."""
+    if given:
+        return given
+    if not file:
+        if kept := os.environ.get(settings.TOKEN.variable):
+            return kept
+        file = os.environ.get(settings.TOKEN_FILE.variable)
+    if not file:
+        return None
+    try:
+        with open(file, encoding="ascii") as opened:
+            token = opened.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"the token in {file} cannot be read: {error}") from error
+    if not token or len(token.split()) > 1:
+        raise Usage(f"{file} does not hold a token and nothing else")
+    return token

@@ -22,11 +22,10 @@ from weft.clock import Clock
 from weft.errors import ExpiredToken, LimitExceeded, NotFound, Unavailable
 from weft.identity.caller import Caller, Role
 from weft.identity.sealing import Seal
-from weft.names import ProxyId
+from weft.names import KEY_PREFIX, ProxyId
 from weft.store.credentials import CredentialRow, CredentialTable
 from weft.store.store import Store
 
-KEY_PREFIX = "WEFT"
 TOKEN_PREFIX = "weft_"  # noqa: S105 - what every token begins with
 MOST = 10_000
 """Credentials that one control plane keeps."""

@@ -17,6 +17,7 @@ from weft.settings import (
     ACCOUNT,
     API,
     DATA,
+    HOST,
     LOG_FORMAT,
     LOG_LEVEL,
     QUOTA,
@@ -50,6 +51,7 @@ def arguments(settings: Settings) -> list[str]:
         *("serve", API.flag, str(settings.api), XDS.flag, str(settings.xds)),
         *(DATA.flag, str(settings.data), REGION.flag, settings.region),
         *(ACCOUNT.flag, settings.account),
+        *((HOST.flag, ",".join(settings.hosts)) if settings.hosts else ()),
         *(QUOTAS.flag, "none", QUOTA.flag, str(settings.quotas)),
         *(LOG_LEVEL.flag, settings.log_level, LOG_FORMAT.flag, settings.log_format),
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from weft.errors import Invalid, Problem
 from weft.manifests.definition import NAMES, OTHERS, Definition, definition
-from weft.manifests.document import Document, Path
+from weft.manifests.document import MAX_PROBLEMS, Document, Path
 from weft.model import codec
 from weft.names import Kind
 
@@ -48,6 +48,8 @@ def definitions(document: Document, mesh: str | None, problems: list[Problem]) -
             several = [(value, ())]
     found = []
     for each, at in several:
+        if len(problems) > MAX_PROBLEMS:
+            break
         inner, place = _unwrapped(each, at)
         if isinstance(inner, dict) and (said := _unnamed(inner, mesh)) is not None:
             if not isinstance(said, Kind):

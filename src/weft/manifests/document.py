@@ -19,6 +19,11 @@ Path = tuple[str | int, ...]
 """Where in a document: member names and list positions from its root."""
 
 MAX_NODES = 500_000
+MAX_PROBLEMS = 1000
+"""After so many, nothing more of a list is looked at."""
+_ENDLESS = "holds too many values; divide it into several files"
+_MAX_MARKS = 1_500_000
+"""Of signs after which a value can stand: parsed, each may cost half a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,9 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def json_document(text: str, file: str, problems: list[Problem]) -> Document | None:
+    if _is_endless(text):
+        problems.append(Problem(f"{file}:1", _ENDLESS))
+        return None
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -170,6 +178,9 @@ class Root:
 
 def yaml_roots(text: str, file: str, problems: list[Problem]) -> Iterator[Root]:
     """Every document of a text; what is wrong with one is added to ``problems``."""
+    if _is_endless(text):
+        problems.append(Problem(f"{file}:1", _ENDLESS))
+        return
     with _Told(file, text, problems):
         for node in yaml.compose_all(text, Loader=_Loader):
             yield Root(file, text, node)
@@ -186,6 +197,10 @@ def yaml_documents(
     for root in yaml_roots(text, file, problems):
         if (found := root.document(environment, problems, is_template)) is not None:
             yield found
+
+
+def _is_endless(text: str) -> bool:
+    return sum(text.count(mark) for mark in ("\n", ",", ":", "- ", "[", "{")) > _MAX_MARKS
 
 
 class _Told:

@@ -22,7 +22,7 @@ from weft.manifests.cluster import (
     Object,
 )
 from weft.manifests.definition import NAMES, Definition
-from weft.manifests.document import Document, Path, shown
+from weft.manifests.document import MAX_PROBLEMS, Document, Path, shown
 from weft.manifests.recognise import APP_MESH_GROUP, Sort, sort_of
 from weft.manifests.shape import Items, Members, Shape, shape_of
 from weft.names import Kind
@@ -73,6 +73,8 @@ class Manifests:
         items = value.get("items")
         if kind.endswith("List") and isinstance(items, list):
             for i, each in enumerate(items):
+                if len(self._problems) > MAX_PROBLEMS:
+                    break
                 self._add(each, document, (*path, "items", i))
         elif sort_of(value) is not Sort.KUBERNETES:
             self.foreign[kind] += 1

@@ -19,7 +19,7 @@ from typing import Any
 
 from weft.errors import Problem
 from weft.manifests.definition import Definition, definition
-from weft.manifests.document import Document, Path, nearest, shown
+from weft.manifests.document import MAX_PROBLEMS, Document, Path, nearest, shown
 from weft.manifests.template import Template
 from weft.manifests.workload import AppPort, Ingress, Workload, node_key
 
@@ -105,6 +105,8 @@ class Reader:
 
     def _resources(self, values: list[Any], path: Path | None) -> None:
         for i, value in enumerate(values):
+            if len(self._problems) > MAX_PROBLEMS:
+                break
             at = () if path is None else (*path, i)
             found = definition(value, self._document, at, self._mesh, self._problems)
             if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -40,7 +40,7 @@ def decode(kind: Kind, sent: Any, *, at: str = "spec") -> Spec:
 def decode_as(model: type[T], sent: Any, *, at: str = "") -> T:
     """Any model, or Invalid with every problem found and its place below ``at``."""
     try:
-        return cast(T, _adapter(cast(Any, model)).validate_python(sent))
+        return cast(T, _adapter(cast(Hashable, model)).validate_python(sent))
     except ValidationError as error:
         raise Invalid(sorted(set(problems(error, at)))) from None
 

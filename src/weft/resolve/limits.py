@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from weft.ir.cluster import SocketAddress
@@ -18,6 +19,7 @@ def is_port(number: int) -> bool:
     return 1 <= number <= 65535
 
 
+@lru_cache(maxsize=1 << 16)  # Whenever one address comes, all others of its service are read again.
 def endpoint(text: str) -> SocketAddress | None:
     """``ip:port``, brackets around version 6 allowed; None for what no endpoint can be."""
     host, _, port = text.rpartition(":")

@@ -35,7 +35,7 @@ class Admin:
         """The statistics whose names match; gauges and counters as numbers, the rest as text."""
         found: dict[str, int | str] = {}
         for line in (
-            self.get(f"/stats?filter={_quoted(pattern)}").decode("utf-8", "replace").splitlines()
+            self.get(f"/stats?filter={quoted(pattern)}").decode("utf-8", "replace").splitlines()
         ):
             name, colon, value = line.partition(": ")
             if colon:
@@ -66,7 +66,7 @@ def parse_response(raw: bytes) -> tuple[int, bytes]:
     try:
         return _parsed(raw)
     except (IndexError, ValueError) as error:
-        raise Unreachable(f"Envoy's admin answer is broken: {error}") from error
+        raise Unreachable(f"the answer is broken: {error}") from error
 
 
 def _parsed(raw: bytes) -> tuple[int, bytes]:
@@ -104,7 +104,7 @@ def _joined(rest: bytes) -> bytes:
         at += size + 2
 
 
-def _quoted(pattern: str) -> str:
+def quoted(pattern: str) -> str:
     """Percent-encode; ``urllib.parse`` would cost more memory than this module."""
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
     return "".join(chr(c) if c in plain else f"%{c:02X}" for c in pattern.encode())

@@ -22,6 +22,7 @@ from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
 from weft.sidecar.options import Options, options
 from weft.sidecar.ready_file import ReadyFile
+from weft.sidecar.registration import Registration, addresses_of
 from weft.sidecar.succession import Facts, Life, Source, Step
 from weft.sidecar.wakeup import Wakeup
 
@@ -117,6 +118,7 @@ class Agent:
             status.Pages(lambda: self._standing, lambda: self._line.admin, time.time),
             lambda text: self._journal.say(text, level="warning"),
         )
+        self._registration = _registration(asked, directory.instance, ports, self._journal)
         self._max_connections = most_connections()
 
     def run(self) -> int:
@@ -124,6 +126,8 @@ class Agent:
         try:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
+            if self._registration is not None:
+                self._registration.start()
             while not self._wakeup.stops:
                 self._wakeup.sleep(self._pause())
                 self._reap()
@@ -135,6 +139,8 @@ class Agent:
         finally:
             self._stopping = True
             self._ready_file.remove()
+            if self._registration is not None:
+                self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
             self._status.stop()
         self._journal.say("stopped")
@@ -199,6 +205,7 @@ class Agent:
             status=self._status.address,
             admin=self._line.admin_path(),
             max_connections=self._max_connections,
+            access=self._asked.access,
         )
         name = "bootstrap.json"
         kept = self._keeper.kept
@@ -308,6 +315,8 @@ class Agent:
             rejected=self._journal.rejected(),
             left_out=self._keeper.kept.left_out if self._keeper.kept else (),
         )
+        if self._registration is not None:
+            self._registration.tell(ready=ready)
         if ready:
             self._ready_file.tell(self._standing, self._status.address)
 
@@ -338,6 +347,9 @@ class Agent:
         self._keep()
         self._stopping = True
         self._publish(draining=True)
+        if self._registration is not None:
+            # Callers first stop choosing this replica, then it refuses what they have open.
+            self._registration.leave()
         serving = self._line.serving
         if serving is None or serving.life is not Life.READY:
             return
@@ -361,6 +373,22 @@ class Agent:
             if over.is_over(time.monotonic() - begun, traffic):
                 return
             self._wakeup.sleep(_QUICK_SECONDS)
+
+
+def _registration(
+    asked: Options, instance: str, ports: Ports, journal: Journal
+) -> Registration | None:
+    if asked.register is None:
+        return None
+    return Registration(
+        asked.register,
+        asked.token,
+        asked.proxy,
+        instance,
+        addresses_of(ports.ingress, asked.addresses),
+        lambda text: journal.say(text),
+        lambda text: journal.say(text, level="warning"),
+    )
 
 
 def _ordinal(number: int) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from weft.names import View
-from weft.sidecar.values import Address, Pipe, Tcp
+from weft.sidecar.access import Access
+from weft.sidecar.values import Address, Pipe, Tcp, is_ip
 
 XDS_CLUSTER = "weft_xds"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 Json = dict[str, Any]
+
+_OPEN = Access()
 
 
 def bootstrap(
@@ -22,8 +25,10 @@ def bootstrap(
     status: str,
     admin: str,
     max_connections: int,
+    access: Access = _OPEN,
 ) -> Json:
     """The bootstrap of a proxy that asks the control plane for everything."""
+    metadata = access.initial_metadata()
     fetched = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "node": {
@@ -52,14 +57,15 @@ def bootstrap(
                                     "max_interval": "2s",
                                 }
                             },
-                        }
+                        },
+                        **({"initial_metadata": metadata} if metadata else {}),
                     }
                 ],
             },
             "lds_config": fetched,
             "cds_config": fetched,
         },
-        "static_resources": {"clusters": [_xds_cluster(xds)]},
+        "static_resources": {"clusters": [_xds_cluster(xds, access)]},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -116,10 +122,12 @@ def without_control_plane(base: Json, listeners: list[Json], clusters: list[Json
     return made
 
 
-def _xds_cluster(xds: Address) -> Json:
+def _xds_cluster(xds: Address, access: Access) -> Json:
+    socket = access.transport_socket(xds)
     return {
+        **({"transport_socket": socket} if socket else {}),
         "name": XDS_CLUSTER,
-        "type": "STRICT_DNS" if isinstance(xds, Tcp) and not _is_ip(xds.host) else "STATIC",
+        "type": "STRICT_DNS" if isinstance(xds, Tcp) and not is_ip(xds.host) else "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
@@ -152,7 +160,3 @@ def _endpoint_address(xds: Address) -> Json:
             return {"pipe": {"path": path}}
         case Tcp(host, port):
             return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _is_ip(host: str) -> bool:
-    return ":" in host or all(part.isdigit() for part in host.split("."))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
-from weft.names import BackendPort, IngressPort, Mode, ProxyId
+from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import values
-from weft.sidecar.values import LOG_LEVELS, Address
+from weft.sidecar.access import Access, readable
+from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ class Options:
 
     proxy: ProxyId
     xds: Address
+    access: Access
     instance: str | None
     """None: the one an earlier run of this workload made, or a new one."""
     mode: Mode
@@ -37,6 +39,11 @@ class Options:
     envoy: str | None
     restarts: int | None
     """How often Envoy is started again before the sidecar gives up; None: always."""
+    register: Api | None = None
+    """Whose registry the replica is in while it is ready; None: nobody's."""
+    addresses: tuple[Advertised, ...] = ()
+    """Where it is reached, for listeners where that is not its own socket."""
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,25 @@ XDS = Flag(
     ("WEFT_XDS", "APPMESH_XDS_ENDPOINT"),
     "127.0.0.1:7401",
 )
+TOKEN_FILE = Flag(
+    "--token-file",
+    "FILE",
+    "file with the token that lets this proxy in (weft token create --role proxy); WEFT_TOKEN is the token itself",
+    ("WEFT_TOKEN_FILE",),
+)
+XDS_CA = Flag(
+    "--xds-ca",
+    "FILE",
+    "connect by TLS, and trust the control plane if its certificate is of these authorities (PEM)",
+    ("WEFT_XDS_CA",),
+)
+XDS_CERT = Flag(
+    "--xds-cert",
+    "FILE",
+    "certificate (PEM) to show to the control plane, for one that asks for it (mTLS)",
+    ("WEFT_XDS_CERT",),
+)
+XDS_KEY = Flag("--xds-key", "FILE", "private key (PEM) of --xds-cert", ("WEFT_XDS_KEY",))
 INSTANCE = Flag(
     "--instance",
     "ID",
@@ -154,10 +180,29 @@ RESTARTS = Flag(
     "give up after Envoy ended this often without a quiet minute between (default: never)",
     ("WEFT_RESTARTS", "APPNET_ENVOY_RESTART_COUNT"),
 )
+REGISTER = Flag(
+    "--register",
+    "URL",
+    "while it is ready, keep this replica in the registry of the control plane whose API is at URL; needs a virtual node",
+    ("WEFT_REGISTER",),
+)
+ADDRESS = Flag(
+    "--address",
+    "LISTENER=IP:PORT",
+    "with --register: others reach the listener port LISTENER at IP:PORT (default in explicit mode: its own socket); may be repeated",
+    ("WEFT_ADDRESS",),
+    repeated=True,
+)
+TOKEN_VARIABLE = "WEFT_TOKEN"  # noqa: S105 - the name of a variable
+"""A secret, so it has no flag: arguments can be read by others."""
 
 FLAGS = (
     PROXY,
     XDS,
+    TOKEN_FILE,
+    XDS_CA,
+    XDS_CERT,
+    XDS_KEY,
     INSTANCE,
     MODE,
     INGRESS,
@@ -171,6 +216,8 @@ FLAGS = (
     LOG_LEVEL,
     ENVOY,
     RESTARTS,
+    REGISTER,
+    ADDRESS,
 )
 
 _DESCRIPTION = """\
@@ -180,6 +227,7 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
+A token for --register is taken from WEFT_TOKEN.
 
 Example:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -268,6 +316,13 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
     made = Options(
         proxy=one_of(PROXY, ProxyId.parse),
         xds=one_of(XDS, values.address),
+        access=Access(
+            environment.get("WEFT_TOKEN", "").strip(),
+            maybe(TOKEN_FILE, readable),
+            maybe(XDS_CA, readable),
+            maybe(XDS_CERT, readable),
+            maybe(XDS_KEY, readable),
+        ),
         instance=maybe(INSTANCE, values.instance),
         mode=mode,
         ingress=tuple(sorted(all_of(INGRESS, values.ingress))),
@@ -281,8 +336,13 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         log_level=one_of(LOG_LEVEL, values.log_level),
         envoy=maybe(ENVOY, str),
         restarts=maybe(RESTARTS, values.count),
+        register=maybe(REGISTER, values.api),
+        addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        token=environment.get(TOKEN_VARIABLE) or None,
     )
+    _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
+    _refuse_nothing_to_register(made)
     return made
 
 
@@ -295,6 +355,19 @@ def _default_data(environment: Mapping[str, str]) -> str:
         "there is no directory to keep the last accepted configuration in",
         fix="give --data DIR, or set WEFT_DATA, XDG_STATE_HOME or HOME",
     )
+
+
+def _refuse_half_of_tls(access: Access) -> None:
+    if bool(access.certificate) != bool(access.key):
+        raise BadRequest(
+            f"{XDS_CERT.name} and {XDS_KEY.name} belong together, and only one is given",
+            fix=f"give both, {XDS_CERT.name} FILE {XDS_KEY.name} FILE",
+        )
+    if access.certificate and not access.ca:
+        raise BadRequest(
+            f"{XDS_CERT.name} is for TLS, and {XDS_CA.name} is missing",
+            fix=f"give {XDS_CA.name} FILE, too",
+        )
 
 
 def _refuse_double_use(made: Options) -> None:
@@ -313,3 +386,25 @@ def _refuse_double_use(made: Options) -> None:
         raise BadRequest("--ingress names one listener port twice", fix="name each of them once")
     if len({(p.service, p.listener) for p in made.backends}) < len(made.backends):
         raise BadRequest("--backend names one port of a service twice", fix="name it once")
+
+
+def _refuse_nothing_to_register(made: Options) -> None:
+    if made.register is None:
+        if made.addresses:
+            raise BadRequest(
+                f"{ADDRESS.name} has no meaning without {REGISTER.name}",
+                fix=f"give {REGISTER.name} {REGISTER.metavar}, or leave {ADDRESS.name} out",
+            )
+        return
+    if made.proxy.kind is not Kind.VIRTUAL_NODE:
+        raise BadRequest(
+            f"{REGISTER.name} needs a virtual node, and {made.proxy} is none",
+            fix=f"leave {REGISTER.name} out: nobody looks for a gateway in the registry",
+        )
+    if len({each.listener for each in made.addresses}) < len(made.addresses):
+        raise BadRequest(f"{ADDRESS.name} names one listener port twice", fix="name it once")
+    if made.mode is Mode.TRANSPARENT and not made.addresses:
+        raise BadRequest(
+            f"{REGISTER.name} does not know where this replica is reached",
+            fix=f"give {ADDRESS.name} {ADDRESS.metavar} for each listener",
+        )

@@ -13,6 +13,7 @@ from typing import Any
 
 from weft.errors import CannotStart, Unreachable, WeftError
 from weft.names import Ports
+from weft.sidecar.access import without_tokens
 from weft.sidecar.admin import Admin
 
 Json = dict[str, Any]
@@ -97,7 +98,8 @@ class Pages:
                 case "/listeners":
                     return Answer.of(listeners(self._admin().json("/listeners?format=json")))
                 case "/config":
-                    return Answer(200, self._admin().get("/config_dump?include_eds"))
+                    dump = self._admin().get("/config_dump?include_eds")
+                    return Answer(200, without_tokens(dump))
                 case _:
                     return Answer.of(
                         {"error": f"there is no page {path}", "pages": list(PAGES)}, 404

@@ -35,6 +35,32 @@ class Pipe:
 Address = Tcp | Pipe
 
 
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A control plane's API."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """Where others reach this replica for one of its listeners."""
+
+    listener: int
+    host: str
+    socket: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.socket}"
+
+
 def address(text: str) -> Address:
     """``HOST:PORT``, ``[V6]:PORT``, ``unix:PATH`` or App Mesh's ``unix://PATH``."""
     if text.startswith("unix:"):
@@ -51,6 +77,25 @@ def address(text: str) -> Address:
             fix="write it as 127.0.0.1:7401 or unix:/run/weft/xds.sock",
         )
     return Tcp(host.strip("[]"), port(number, lowest=1))
+
+
+def api(text: str) -> Api:
+    """``http://HOST:PORT`` or ``https://HOST:PORT``."""
+    found = re.fullmatch(r"(https?)://([^/@\s]+?):([0-9]{1,5})/?", text)
+    if not found:
+        raise BadRequest(
+            f"{text!r} is not the address of an API", fix="write it as http://127.0.0.1:7400"
+        )
+    return Api(found[2].strip("[]"), port(found[3], lowest=1), found[1] == "https")
+
+
+def advertised(text: str) -> Advertised:
+    """``LISTENER=HOST:PORT``."""
+    found = re.fullmatch(r"([^=:]+)=([0-9.]+|\[[0-9A-Fa-f:.]+\]):([0-9]+)", text)
+    if not found:
+        raise BadRequest(f"{text!r} is not LISTENER=IP:PORT", fix="write it as 9080=10.0.0.7:9080")
+    host = found[2].strip("[]")
+    return Advertised(port(found[1], lowest=1), host, port(found[3], lowest=1))
 
 
 def port(text: str, *, lowest: int = 0) -> int:
@@ -126,3 +171,7 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise BadRequest(f"{text!r} is not a count", fix="give a whole number, or leave it out")
     return int(text)
+
+
+def is_ip(host: str) -> bool:
+    return ":" in host or all(part.isdigit() for part in host.split("."))

@@ -123,6 +123,7 @@ def considered(
             errors.append((_key_of(step), error))
     admission.follow()
     errors += admission.judge(broken={key for key, _ in errors if key})
+    errors += [(None, each) for each in cloud_map.broken(admission.draft.state, admission.kept)]
     admitted = Admitted(
         admission.draft,
         tuple(admission.outcomes),

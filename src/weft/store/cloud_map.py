@@ -9,16 +9,17 @@ them, so that no one ever sees the one without the other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from weft.errors import InUse
 from weft.model import cloud_map
 from weft.model.cloud_map import Documents, Health, Instance, Namespace, NamespaceType, Service
 from weft.model.instance import Instance as Replica
 from weft.model.virtual_node import ByCloudMap, CloudMapDiscovery, VirtualNodeSpec
 from weft.names import Key
-from weft.store.change import Expect, Keep
+from weft.store.change import Expect, Keep, Kept
 from weft.store.state import MeshState
 
 MAX_INSTANCE_ID = 64
@@ -42,6 +43,26 @@ def forget_instance(documents: Documents, service: str, id: str) -> Iterator[Kee
     if documents.document(collection, id) is not None:
         yield _counted(documents, service)
         yield Keep(collection, id, None)
+
+
+def broken(state: MeshState, kept: Iterable[Kept]) -> Iterator[InUse]:
+    """What no change may leave behind, whoever makes it: a revert knows the rules of no surface."""
+    for each in kept:
+        match each:
+            case Kept(cloud_map.SERVICES, id, _, None):
+                if inside := state.collection(cloud_map.instances_of(id)):
+                    yield InUse(f"service {id} has {len(inside)} instance(s) registered")
+            case Kept(cloud_map.SERVICES, id, _, document) if document is not None:
+                within = document["namespaceId"]
+                if state.document(cloud_map.NAMESPACES, within) is None:
+                    yield InUse(f"service {id} is in namespace {within}, which is not there")
+            case Kept(cloud_map.NAMESPACES, id, _, None):
+                services = state.collection(cloud_map.SERVICES).values()
+                names = sorted(one["name"] for one in services if one["namespaceId"] == id)
+                if names:
+                    yield InUse(f"namespace {id} has services: {', '.join(names[:5])}")
+            case _:
+                pass
 
 
 def revision_of(documents: Documents, service: str) -> int:

@@ -25,6 +25,7 @@ class Request:
     body: Any
     agent: str
     connection: int
+    authorization: str | None = None
 
 
 Answer = Any | Callable[[Request], Any]
@@ -117,6 +118,7 @@ def serving(plane: ControlPlane) -> Iterator[ControlPlane]:
                 json.loads(content) if content else None,
                 self.headers.get("User-Agent", ""),
                 self.number,
+                self.headers.get("Authorization"),
             )
             status, body = plane.answer(request)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.cli.conftest import Weft
 from tests.unit.cli.control_plane import ControlPlane
+from weft.cli.env import keys_in, variables_for
 
 
 @pytest.fixture
@@ -112,3 +113,15 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(
     assert ran.code == 1
     assert "cannot write the profile" in ran.err
     assert "--data" in ran.err
+
+
+def test_an_access_key_of_ours_stays_and_of_anybody_else_s_none_is_taken_over() -> None:
+    ours = {"AWS_ACCESS_KEY_ID": "WEFTABC", "AWS_SECRET_ACCESS_KEY": "secret"}
+    assert keys_in(ours) == ("WEFTABC", "secret")
+    assert keys_in({**ours, "AWS_ACCESS_KEY_ID": "AKIAREAL"}) == ("weft", "weft")
+    assert keys_in({}) == ("weft", "weft")
+
+
+def test_the_authority_of_the_control_plane_is_told_to_the_aws_tools(tmp_path: Path) -> None:
+    found = variables_for("https://localhost:7400", "us-west-2", tmp_path, {}, ca="/etc/ca.pem")
+    assert found["AWS_CA_BUNDLE"] == found["WEFT_CA"] == "/etc/ca.pem"

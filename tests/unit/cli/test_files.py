@@ -54,8 +54,8 @@ def test_apply_says_what_was_created_changed_and_left_alone(
     ran = weft("apply", "-f", str(file), "--note", "because")
     assert ran.code == 0
     assert ran.lines == [
-        "+ virtualNode/green-vn  created",
-        "~ virtualRouter/teller-vr  changed",
+        f"+ virtualNode/green-vn  created  {file}:3",
+        f"~ virtualRouter/teller-vr  changed  {file}:6",
         "    spec.listeners[0].portMapping.port  80 → 8080",
         "= 1 unchanged",
         "  ✓ saved as revision 8; undo: weft revert 8",
@@ -156,3 +156,55 @@ def test_json_of_apply_is_the_answer_alone(weft: Weft, plane: ControlPlane, file
     ran = weft("apply", "-f", str(file), "-o", "json")
     assert json.loads(ran.out)["outcomes"][0]["action"] == "created"
     assert "saved as revision 8" in ran.err
+
+
+def test_labels_and_prune_are_asked_of_the_control_plane(
+    weft: Weft, plane: ControlPlane, file: Path
+) -> None:
+    answers(plane, green_vn="unchanged", old_vn="deleted")
+    ran = weft("apply", "-f", str(file), "--prune", "--label", "app=shop", "--label", "empty=")
+    assert ran.code == 0
+    assert "- virtualNode/old-vn  deleted" in ran.lines
+    (sent,) = plane.applied()
+    assert (sent["labels"], sent["prune"]) == ({"app": "shop", "empty": ""}, True)
+    assert not {"labels", "prune"} & set(_plain(weft, plane, file))
+
+
+def _plain(weft: Weft, plane: ControlPlane, file: Path) -> dict[str, Any]:
+    weft("apply", "-f", str(file))
+    body: dict[str, Any] = plane.applied()[-1]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--prune",), "--prune needs to know what may go"),
+        (("--label", "app"), "'app' is no label"),
+        (("--label", "=x"), "'=x' is no label"),
+        (("--label", "a=1", "--label", "a=2"), "label a is given two values"),
+    ],
+)
+def test_a_label_that_is_none_is_refused_before_anything_is_sent(
+    weft: Weft, plane: ControlPlane, file: Path, options: tuple[str, ...], said: str
+) -> None:
+    ran = weft("apply", "-f", str(file), *options)
+    assert (ran.code, plane.applied()) == (2, [])
+    assert said in ran.err
+
+
+def test_what_is_left_out_of_other_formats_is_said(
+    weft: Weft, plane: ControlPlane, tmp_path: Path
+) -> None:
+    (tmp_path / "k8s.yaml").write_text(
+        "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {name: green}\n"
+        "spec: {podSelector: {}, colour: red}\n---\napiVersion: apps/v1\nkind: Deployment\n"
+    )
+    answers(plane, green_default="created")
+    ran = weft("apply", "-f", "k8s.yaml")
+    assert ran.code == 0
+    assert "warning: k8s.yaml:4: VirtualNode green: spec.colour is not known" in ran.err
+    assert "podSelector (of 1 objects) is passed over" in ran.err
+    assert "passed over, being no kinds of App Mesh: 1 Deployment" in ran.err
+    # Of the only mesh, since the manifest selects none.
+    assert plane.applied()[0]["resources"][0]["meshName"] == "shop"

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from tests.builders import resources, state_from
 from tests.strategies import Said, meshes
 from weft.clock import ManualClock
+from weft.manifests.cloudformation.plan import Place, Request, plan
+from weft.manifests.cloudformation.stack import Stack
+from weft.manifests.cloudformation.template import parse
 from weft.manifests.definition import Definition
 from weft.manifests.export import cli_json, cloudformation, kubernetes, weft_yaml
-from weft.manifests.export.cloudformation import spelt
 from weft.manifests.export.exported import Exported, File
 from weft.manifests.files import load
-from weft.manifests.shape import Items, Members, Shape, shape_of
 from weft.names import Key, Kind
 from weft.store.admission import admit
 from weft.store.change import Action, Put
@@ -94,43 +95,24 @@ def test_kubernetes_manifests_of_a_mesh_change_nothing(said: Said, tmp_path: Pat
 
 @EXAMPLES
 @given(said=meshes())
-def test_a_template_of_a_mesh_says_every_spec(said: Said) -> None:
-    found = exported(said)
+def test_a_template_of_a_mesh_makes_that_mesh(said: Said) -> None:
+    deployed(state_from(said))
+
+
+def deployed(state: MeshState) -> None:
+    """A stack of its template, where nothing stands, is the mesh; the same again is no change."""
+    found = of(state, {"team": "a"})
     [file] = cloudformation.files(found)
-    template = yaml.safe_load(file.text)["Resources"]
-    read_back = dict(_of_template(each, template) for each in template.values())
-    assert read_back == {each.key: each.spec for each in found}
-
-
-def _of_template(resource: dict[str, Any], template: dict[str, Any]) -> tuple[Key, Any]:
-    """A resource of a template by its own words: references followed, capitals undone."""
-
-    def value(given: Any) -> str:
-        if isinstance(given, dict):
-            owner, attribute = given["Fn::GetAtt"]
-            return value(template[owner]["Properties"][attribute])
-        return str(given)
-
-    title = resource["Type"].removeprefix("AWS::AppMesh::")
-    kind = next(each for each in Kind if each.title == title)
-    names = {name: value(given) for name, given in resource["Properties"].items() if "Name" in name}
-    parent = f"{kind.parent.title}Name" if kind.parent not in (None, Kind.MESH) else ""
-    key = Key(names["MeshName"], kind, names[f"{title}Name"], names.get(parent, ""))
-    return key, _unspelt(resource["Properties"]["Spec"], shape_of(kind))
-
-
-def _unspelt(value: Any, shape: Shape) -> Any:
-    match shape:
-        case Members() if isinstance(value, dict):
-            ours = {spelt(name): name for name in shape.members}
-            return {
-                ours[name]: _unspelt(each, shape.members[ours[name]])
-                for name, each in value.items()
-            }
-        case Items(of) if isinstance(value, list):
-            return [_unspelt(each, of) for each in value]
-        case _:
-            return value
+    request = Request("s", parse(file.text))
+    place = Place("us-west-2", "000000000000", "arn:aws:cloudformation:r:1:stack/s/1", 0)
+    planned = plan(request, None, MeshState(), place)
+    assert planned.findings == ()
+    made = admit(MeshState(), planned.steps, ManualClock(), "000000000000").draft.freeze(1)
+    assert {each.key: (each.sent, each.tags) for each in made.resources()} == {
+        each.key: (each.spec, each.tags) for each in found
+    }
+    stack = Stack("s", place.stack_id, "CREATE_COMPLETE", 0, resources=planned.resources)
+    assert plan(request, stack, made, place).changes == []
 
 
 NODE = {
@@ -310,8 +292,5 @@ def test_gateways_and_their_routes_come_back_as_they_were(form: Any, tmp_path: P
     unchanged(state, read(form.files(of(state)), tmp_path / "out"))
 
 
-def test_a_template_says_gateways_and_their_routes() -> None:
-    found = of(with_gateways())
-    template = yaml.safe_load(cloudformation.files(found)[0].text)["Resources"]
-    read_back = dict(_of_template(each, template) for each in template.values())
-    assert read_back == {each.key: each.spec for each in found}
+def test_a_template_of_gateways_makes_them() -> None:
+    deployed(with_gateways())

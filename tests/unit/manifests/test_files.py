@@ -489,6 +489,8 @@ def test_line_ends_marks_and_tabs_of_other_editors_are_understood(tmp_path: Path
         ("deep2.json", '{"a":' * 900 + "1" + "}" * 900),
         ("nulls.yaml", "\0\0"),
         ("huge.yaml", "a: b\n" * 4_000_000),
+        ("many.yaml", "- a\n" * 1_000_000),
+        ("many.json", "[" + "1," * 2_000_000 + "1]"),
     ],
 )
 def test_bottomless_and_endless_files_are_refused_at_once(

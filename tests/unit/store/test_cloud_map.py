@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from weft.clock import ManualClock
+from weft.errors import InUse
 from weft.model import cloud_map
 from weft.model.cloud_map import Health, Instance, Namespace, NamespaceType, Service
 from weft.model.instance import Instance as Replica
@@ -133,6 +136,20 @@ def test_the_count_goes_up_with_who_comes_and_not_with_health() -> None:
     ill = Instance("i", {"a": "b"}, Health.UNHEALTHY)
     assert revision_of(_after(state, *keep_instance(state, "srv-1", ill)), "srv-1") == counted
     assert counted > revision_of(MeshState(), "srv-1")
+
+
+def test_no_change_leaves_instances_without_their_service_or_services_without_a_namespace() -> None:
+    state = _after(_mesh(), Register(REPLICA))
+    (service,) = state.collection(cloud_map.SERVICES)
+    (namespace,) = state.collection(cloud_map.NAMESPACES)
+
+    with pytest.raises(InUse, match="1 instance"):
+        _after(state, Keep(cloud_map.SERVICES, service, None))
+    with pytest.raises(InUse, match="has services: colour"):
+        _after(state, Keep(cloud_map.NAMESPACES, namespace, None))
+    orphan = Service("srv-1", "s", "ns-none", "HTTP", 0)
+    with pytest.raises(InUse, match="which is not there"):
+        _after(state, Keep(cloud_map.SERVICES, "srv-1", orphan.document()))
 
 
 def test_a_collection_without_documents_is_none() -> None:

@@ -22,13 +22,15 @@ from weft.errors import (
     LimitExceeded,
     NotFound,
     TooManyTags,
+    Unavailable,
     WeftError,
 )
 from weft.manifests.cloudformation import happenings
-from weft.manifests.cloudformation.appmesh import place_of
+from weft.manifests.cloudformation.cloudmap import CloudMap
 from weft.manifests.cloudformation.parameters import Given, Previous
 from weft.manifests.cloudformation.plan import Place, Plan, Request, plan
 from weft.manifests.cloudformation.reading import Finding, problem_of, refuse
+from weft.manifests.cloudformation.spelling import place_of
 from weft.manifests.cloudformation.stack import (
     CHANGE_SETS,
     DELETED,
@@ -46,7 +48,7 @@ from weft.manifests.cloudformation.stack import (
 from weft.manifests.cloudformation.template import Template, parse
 from weft.manifests.document import Path
 from weft.store import document
-from weft.store.change import Author, Delete, Keep, Step
+from weft.store.change import Applied, Author, Delete, Keep, Step
 from weft.store.state import MeshState
 
 _OF_A_RESOURCE = (Invalid, NotFound, Conflict, InUse, Forbidden, LimitExceeded, TooManyTags)
@@ -97,6 +99,8 @@ class Planned:
     place: Place
     values: Mapping[str, str]
     given_changed: bool
+    state: MeshState
+    """What it was planned on."""
 
     @property
     def changed(self) -> bool:
@@ -168,7 +172,7 @@ class Stacks:
         )
         place = Place(self.region, self.account, stack_id, self.now())
         made = await asyncio.to_thread(plan, request, base, state, place)
-        return Planned(wanted, previous, base, made, place, values, values != dict(before))
+        return Planned(wanted, previous, base, made, place, values, values != dict(before), state)
 
     async def write(
         self,
@@ -196,7 +200,8 @@ class Stacks:
             stack, happened, planned.place.at, planned.wanted.token, self._store.state
         )
         try:
-            applied = await self._store.apply(
+            applied = await self._decided(
+                planned.state,
                 [
                     *planned.plan.steps,
                     Keep(STACKS, stack.name, stack.to_document()),
@@ -205,7 +210,7 @@ class Stacks:
                     *also,
                 ],
                 author,
-                note=note,
+                note,
             )
         except _OF_A_RESOURCE as error:
             found = findings_of(error, planned.plan.owners)
@@ -288,7 +293,14 @@ class Stacks:
                 planned.base, updated_at=planned.place.at, change_set_id=stack.change_set_id
             )
             status = "UPDATE_ROLLBACK_COMPLETE"
-        happened = happenings.failed(stack, planned.plan, findings, verb, roll_back=roll_back)
+        happened = happenings.failed(
+            stack,
+            planned.plan,
+            findings,
+            verb,
+            {name: each.type for name, each in planned.wanted.template.resources.items()},
+            roll_back=roll_back,
+        )
         told = next((each.reason for each in reversed(happened) if each.reason), "")
         stack = replace(stack, status=status, reason=told)
         stack, steps = remembered(
@@ -362,6 +374,11 @@ class Stacks:
                 )
         steps: list[Step] = []
         owners: dict[str, str] = {}
+        findings: list[Finding] = []
+        cloud_map = CloudMap(state, "", at)
+        cloud_map.remove(
+            (each for name, each in stack.resources.items() if name not in kept), findings
+        )
         for name, resource in stack.resources.items():
             key = resource.mesh_key
             if key is not None and name not in kept and state.resource(key) is not None:
@@ -384,23 +401,43 @@ class Stacks:
             ),
             *_oldest_forgotten(state),
         ]
-        try:
-            applied = await self._store.apply([*steps, *forget, *remembering], author, note=note)
-        except _OF_A_RESOURCE as error:
-            findings = findings_of(error, owners)
-            if not record_failure:
-                if isinstance(error, InUse):
+        if not findings:
+            try:
+                applied = await self._decided(
+                    state, [*steps, *cloud_map.steps, *forget, *remembering], author, note
+                )
+            except _OF_A_RESOURCE as error:
+                if isinstance(error, InUse) and not record_failure:
                     raise
-                raise Invalid(
-                    problem_of(parse(stack.template).document, each) for each in findings
-                ) from None
-            failed = happenings.not_deleted(stack, findings)
-            stack = replace(stack, status="DELETE_FAILED", reason=failed[-1].reason)
-            stack, remembering = remembered(stack, failed, at, token, state)
-            keep = Keep(STACKS, stack.name, stack.to_document())
-            applied = await self._store.apply([keep, *remembering], author, note=f"{note}: failed")
-            return stack, applied.revision
-        return gone, applied.revision
+                findings = findings_of(error, owners)
+            else:
+                return gone, applied.revision
+        if not record_failure:
+            found = parse(stack.template).document
+            raise Invalid(problem_of(found, each) for each in findings)
+        failed = happenings.not_deleted(stack, findings)
+        stack = replace(stack, status="DELETE_FAILED", reason=failed[-1].reason)
+        stack, remembering = remembered(stack, failed, at, token, state)
+        keep = Keep(STACKS, stack.name, stack.to_document())
+        applied = await self._store.apply([keep, *remembering], author, note=f"{note}: failed")
+        return stack, applied.revision
+
+    async def _decided(
+        self, planned_on: MeshState, steps: Sequence[Step], author: Author, note: str
+    ) -> Applied:
+        """Write steps that were planned on a state, unless what they rest on has changed since."""
+        touched = {each.collection for each in steps if isinstance(each, Keep)}
+
+        def unchanged(state: MeshState) -> Sequence[Step]:
+            for collection in touched:
+                if state.collection(collection) is not planned_on.collection(collection):
+                    raise Unavailable(
+                        "something else was written while this was planned, and nothing was done",
+                        fix="try again",
+                    )
+            return steps
+
+        return await self._store.decide(unchanged, author, note=note)
 
     async def keep(self, steps: Iterable[Step], author: Author, *, note: str) -> int:
         """Write documents that touch no mesh."""

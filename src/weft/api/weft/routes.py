@@ -8,6 +8,7 @@ from weft.api.weft import schema
 from weft.api.weft.apply import Apply
 from weft.api.weft.changes import Changes
 from weft.api.weft.checks import Checks
+from weft.api.weft.cloud_map import CloudMapServices
 from weft.api.weft.instances import Instances
 from weft.api.weft.proxies import Proxies
 from weft.api.weft.resources import Resources
@@ -22,6 +23,7 @@ _INSTANCES = "/weft/v1/meshes/{mesh}/virtualNodes/{node}/instances"
 
 
 def routes(parts: Parts) -> list[Route]:
+    cloud_map = CloudMapServices(parts)
     resources, changes, proxies = Resources(parts), Changes(parts), Proxies(parts)
     instances, tokens, checks = Instances(parts), Tokens(parts), Checks(parts)
     shares = Shares(parts)
@@ -41,13 +43,15 @@ def routes(parts: Parts) -> list[Route]:
         Route("POST", _SHARES, shares.share),
         Route("DELETE", _SHARES + "/{account}", shares.unshare),
         Route("GET", "/weft/v1/checks", checks.list_findings),
-        Route("POST", "/weft/v1/checks", checks.judge),
+        Route("POST", "/weft/v1/checks", checks.judge, Right.READ),
         Route("GET", "/weft/v1/schema/{kind}", schema.describe),
+        Route("GET", "/weft/v1/cloudMap/namespaces", cloud_map.list_namespaces),
+        Route("GET", "/weft/v1/cloudMap/services", cloud_map.list_services),
         Route("GET", _INSTANCES, instances.list_instances),
         Route("PUT", _INSTANCES + "/{id}", instances.register, Right.REGISTER),
         Route("POST", _INSTANCES + "/{id}/heartbeat", instances.heartbeat, Right.REGISTER),
+        Route("DELETE", _INSTANCES + "/{id}", instances.deregister, Right.REGISTER),
         Route("GET", "/weft/v1/tokens", tokens.list_tokens, Right.ADMINISTER),
         Route("POST", "/weft/v1/tokens", tokens.create, Right.ADMINISTER),
         Route("DELETE", "/weft/v1/tokens/{name}", tokens.revoke, Right.ADMINISTER),
-        Route("DELETE", _INSTANCES + "/{id}", instances.deregister, Right.REGISTER),
     ]

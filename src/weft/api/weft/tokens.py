@@ -28,7 +28,9 @@ class Tokens:
     async def list_tokens(self, call: Call) -> Answer:
         call.known_query()
         now = self._clock.now()
-        return answer({"tokens": [told(each, now) for each in self._credentials.all()]})
+        own = call.caller.credential if call.caller.known else None
+        tokens = [{**told(each, now), "yours": each.id == own} for each in self._credentials.all()]
+        return answer({"tokens": tokens})
 
     async def revoke(self, call: Call) -> Answer:
         call.known_query()

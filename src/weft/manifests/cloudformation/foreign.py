@@ -38,10 +38,6 @@ _PREFIXES = {
     "AWS::EC2::VPCPeeringConnection": "pcx",
     "AWS::EC2::Volume": "vol",
     "AWS::EFS::FileSystem": "fs",
-    "AWS::ServiceDiscovery::HttpNamespace": "ns",
-    "AWS::ServiceDiscovery::PrivateDnsNamespace": "ns",
-    "AWS::ServiceDiscovery::PublicDnsNamespace": "ns",
-    "AWS::ServiceDiscovery::Service": "srv",
 }
 # Where ``Ref`` gives the ARN: what stands after the account in it.
 _ARNS = {

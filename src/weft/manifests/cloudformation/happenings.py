@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from weft.manifests.cloudformation.plan import Act, Move, Plan
 from weft.manifests.cloudformation.reading import Finding
@@ -86,9 +86,19 @@ def _removal(resource: StackResource, *, kept: bool) -> Iterator[Happened]:
 
 
 def failed(
-    stack: Stack, plan: Plan, findings: Iterable[Finding], verb: str, *, roll_back: bool = True
+    stack: Stack,
+    plan: Plan,
+    findings: Iterable[Finding],
+    verb: str,
+    types: Mapping[str, str],
+    *,
+    roll_back: bool = True,
 ) -> list[Happened]:
-    """A CREATE or an UPDATE that came to nothing, with the reasons at the resources they are about."""
+    """
+    A CREATE or an UPDATE that came to nothing, with the reasons at the resources they are about.
+
+    ``types`` are those of the template: a resource may not have got so far as a move.
+    """
     reasons: dict[str, list[str]] = {}
     others: list[str] = []
     for finding in findings:
@@ -104,7 +114,7 @@ def failed(
         move = moves.get(logical_id)
         resource = (move.after or move.before) if move else None
         if resource is None:
-            resource = StackResource(logical_id, "", "", "", 0)
+            resource = StackResource(logical_id, types.get(logical_id, ""), "", "", 0)
         act = move.act if move else Act.ADD
         own = {Act.ADD: "CREATE", Act.REMOVE: "DELETE"}.get(act, "UPDATE")
         reason = "; ".join(said)

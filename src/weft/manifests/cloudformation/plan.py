@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from weft.manifests.cloudformation import appmesh
+from weft.manifests.cloudformation import appmesh, cloudmap
+from weft.manifests.cloudformation.cloudmap import CloudMap
 from weft.manifests.cloudformation.evaluation import NO_VALUE, UNKNOWN, Evaluator, Surroundings
 from weft.manifests.cloudformation.foreign import StandIn, generated_name
 from weft.manifests.cloudformation.functions import Misused, text
@@ -143,6 +144,10 @@ class _Planner:
         self._steps: list[Step] = []
         self._moves: dict[str, Move] = {}
         self._keys: dict[Key, str] = {}
+        service = f"arn:{place.partition}:servicediscovery:{place.region}:{place.account}"
+        self._cloud_map = CloudMap(state, service, place.at)
+        self._left: list[StackResource] = []
+        """Resources of Cloud Map that go once all others stand."""
 
     def plan(self) -> Plan:
         template, findings = self._template, self._findings
@@ -195,7 +200,7 @@ class _Planner:
             parameters,
             tuple(moves.values()),
             # Deletions first: a name may pass from one resource to another.
-            (*deletions, *others),
+            (*deletions, *others, *self._cloud_map.steps),
             outputs,
             tuple(evaluator.imported),
         )
@@ -235,7 +240,7 @@ class _Planner:
                         ("Parameters", name),
                         f"{name} is a parameter; give its value as one (--parameter {name}=…)",
                     )
-            elif found.type in appmesh.TYPES:
+            elif found.type in appmesh.TYPES or found.type in cloudmap.TYPES:
                 self._find(
                     found.path,
                     f"{name} cannot be given a value: {found.type} is created, not recorded",
@@ -258,6 +263,8 @@ class _Planner:
         kind = appmesh.TYPES.get(declared.type)
         if kind is not None:
             self._mesh_resource(kind, declared, properties, before, evaluator)
+        elif declared.type in cloudmap.TYPES:
+            self._cloud_map_resource(declared, properties, before, evaluator)
         elif declared.type.startswith(appmesh.PREFIX):
             known = ", ".join(appmesh.TYPES)
             self._find((*declared.path, "Type"), f"{declared.type} is none of {known}")
@@ -323,6 +330,51 @@ class _Planner:
         seed = "\0".join((self._request.name, declared.logical_id, salt))
         digest = hashlib.sha256(seed.encode()).hexdigest()
         return generated_name(self._request.name, declared.logical_id, digest, 255)
+
+    def _cloud_map_resource(
+        self,
+        declared: Declared,
+        properties: dict[str, Any],
+        before: StackResource | None,
+        evaluator: Evaluator,
+    ) -> None:
+        tags = self._request.tags
+        shown = {**properties, "Tags": [properties.get("Tags"), dict(tags)]} if tags else properties
+        digests = {name: digest_of(each) for name, each in shown.items()}
+        if before is not None and not before.documents:
+            before = None  # Recorded by a version that knew no Cloud Map.
+        if before is not None and before.digests == digests:
+            evaluator.made[declared.logical_id] = self._cloud_map.found(before, properties)
+            after = replace(
+                before,
+                deletion_policy=declared.deletion_policy,
+                update_replace_policy=declared.update_replace_policy,
+            )
+            self._move(declared, before, after, replaced=False)
+            return
+        replaced = before is not None and any(
+            before.digests.get(name) != digests.get(name)
+            for name in cloudmap.CREATE_ONLY[declared.type]
+        )
+        salt = before.physical_id if before and replaced else ""
+        made = self._cloud_map.make(
+            declared,
+            properties,
+            None if replaced else before,
+            self._name(declared, salt),
+            f"{self._place.stack_id}/{declared.logical_id}/{salt}",
+            tags,
+            self._findings,
+        )
+        if made is None:
+            evaluator.made[declared.logical_id] = _Unmade()
+            return
+        evaluator.made[declared.logical_id] = made
+        after = self._after(declared, made.ref, shown, ())
+        after = replace(after, documents=self._cloud_map.documents(declared, made.ref, properties))
+        if before and replaced and declared.update_replace_policy != "Retain":
+            self._left.append(before)
+        self._move(declared, before, after, replaced=replaced)
 
     def _foreign(
         self,
@@ -434,7 +486,10 @@ class _Planner:
             retain = before.deletion_policy in ("Retain", "RetainExceptOnCreate")
             if key := before.mesh_key:
                 self._drop(key, retain=retain)
+            elif before.documents and not retain:
+                self._left.append(before)
             self._moves[name] = Move(name, Act.RETAIN if retain else Act.REMOVE, before, None)
+        self._cloud_map.remove(self._left, self._findings)
 
     def _branches_not_taken(self) -> None:
         """References to nothing where nothing was evaluated."""

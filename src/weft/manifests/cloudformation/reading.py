@@ -293,7 +293,7 @@ class _Builder:
         return at, (*at.path, at.key) if at.has_key else at.path
 
     def _key(self, at: _Open, name: str, event: yaml.ScalarEvent) -> None:
-        if name == "<<" and event.style is None:
+        if name == "<<" and not event.style:
             raise _Refused("<<: CloudFormation knows no merge keys; write the members out")
         if name in at.value:
             raise _Refused(f"is given twice: {name!r}")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from weft.manifests.cloudformation.spelling import spelt
 from weft.manifests.export import text
 from weft.manifests.export.exported import Exported, File, in_order
 from weft.model.codec import decode
@@ -13,18 +14,6 @@ from weft.names import Key, Kind
 from weft.store.state import references
 
 _LONGEST = 255
-_SPELT = {
-    "tls": "TLS",
-    "acm": "ACM",
-    "sds": "SDS",
-    "dns": "DNS",
-    "awsCloudMap": "AWSCloudMap",
-    "grpc": "GRPC",
-    "http": "HTTP",
-    "http2": "HTTP2",
-    "tcp": "TCP",
-}
-"""Properties that are more than App Mesh's members with a capital."""
 
 
 def files(resources: Sequence[Exported]) -> list[File]:
@@ -36,11 +25,6 @@ def files(resources: Sequence[Exported]) -> list[File]:
         "Resources": {ids[each.key]: _resource(each, ids) for each in in_order(resources)},
     }
     return [File("template.yaml", text.document(template))]
-
-
-def spelt(name: str) -> str:
-    """A member of App Mesh's as the property it is in a template."""
-    return _SPELT.get(name) or name[0].upper() + name[1:]
 
 
 def _logical_ids(resources: Sequence[Exported]) -> dict[Key, str]:
