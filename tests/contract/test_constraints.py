@@ -70,7 +70,7 @@ def cases() -> Iterator[Any]:
                         yield pytest.param(kind, spec, path, wrong, id=f"{kind}-{place}-{what}")
 
 
-@pytest.mark.parametrize(("kind", "spec", "path", "wrong"), cases())
+@pytest.mark.parametrize(("kind", "spec", "path", "wrong"), list(cases()))
 def test_a_value_beyond_the_model_is_refused_where_it_stands(
     kind: Kind, spec: Any, path: Path, wrong: Any
 ) -> None:
