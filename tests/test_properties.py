@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from tests import strategies
 from tests.builders import METADATA, resource, resources, state_from
+from weft.checks.catalogue import check
 from weft.clock import ManualClock
 from weft.model.meta import Resource
-from weft.names import DEFAULT_ACCOUNT, Key, View
+from weft.names import DEFAULT_ACCOUNT, Key, Kind, View
 from weft.resolve.proxy import proxy, resolve
 from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
 from weft.store.admission import admit
@@ -206,3 +207,19 @@ def values(within: object, member: str) -> Iterator[Any]:
                 yield from values(each, member)
         case _:
             pass
+
+
+@every_mesh
+@given(strategies.meshes())
+def test_any_mesh_can_be_checked_and_in_any_order(said: strategies.Said) -> None:
+    state = state_from(said)
+    found = check(state)
+    draft = Draft(MeshState())
+    for each in sorted(resources(said), key=lambda r: str(r.key), reverse=True):
+        draft.put(each)
+    for node in said.get("forgotten") or ():
+        draft.know_instances(Key("shop", Kind.VIRTUAL_NODE, node))
+    for instances in state.workloads.values():
+        for instance in instances.values():
+            draft.put_instance(instance)
+    assert check(draft.freeze(1)) == found

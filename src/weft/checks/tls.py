@@ -19,7 +19,7 @@ from weft.resolve.clusters import Target
 
 
 def enforced_in_vain(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         tls = call.tls
         if tls and tls.enforce is not False and _concerns(tls, target) and not _serves(listener):
             state = "is DISABLED" if listener.tls else "is not set up"
@@ -32,7 +32,7 @@ def enforced_in_vain(mesh: Mesh) -> Iterator[Found]:
 
 
 def unvalidated(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         strict = listener.tls is not None and listener.tls.mode == "STRICT"
         if strict and (call.tls is None or not _concerns(call.tls, target)):
             why = "has no TLS policy" if call.tls is None else "is for other ports"
@@ -44,7 +44,7 @@ def unvalidated(mesh: Mesh) -> Iterator[Found]:
 
 
 def missing_client_certificates(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         if not _serves(listener) or listener.tls is None or listener.tls.validation is None:
             continue
         if listener.tls.mode == "STRICT" and (call.tls is None or call.tls.certificate is None):
