@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.builders import METADATA, cloud_map_steps, resource, resources, state_from
+from tests.builders import METADATA, resource, resources, state_from
 from weft.checks.catalogue import check
 from weft.clock import ManualClock
 from weft.model.meta import Resource
