@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from weft import settings
+from weft.checks.catalogue import CATALOGUE
 from weft.cli.commands import ENTRIES
 from weft.cli.exits import Exit
 from weft.cli.reference import PAGES
 
 DOCS = Path(__file__).parent.parent / "docs"
-FILES = {"commands": "cli.md", "settings": "settings.md"}
+FILES = {"commands": "cli.md", "settings": "settings.md", "checks": "checks.md"}
 
 
 @pytest.mark.parametrize(("page", "text"), PAGES.items(), ids=list(PAGES))
@@ -40,3 +41,10 @@ def test_every_setting_is_documented() -> None:
 def test_every_exit_code_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     assert [code for code in Exit if f"\n| {code.value} | " not in text] == []
+
+
+def test_every_check_is_documented() -> None:
+    text = (DOCS / "checks.md").read_text(encoding="utf-8")
+    assert [
+        each.code for each in CATALOGUE if f"\n### {each.code}: {each.title}\n" not in text
+    ] == []

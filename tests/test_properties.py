@@ -16,11 +16,20 @@ from hypothesis import strategies as st
 
 from tests import strategies
 from tests.builders import METADATA, resource, resources, state_from
+from weft.checks.catalogue import check
 from weft.clock import ManualClock
 from weft.model.meta import Resource
 from weft.names import DEFAULT_ACCOUNT, Key, View
 from weft.resolve.proxy import proxy, resolve
-from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
+from weft.resolve.reading import (
+    Fact,
+    Parts,
+    Reading,
+    children_of,
+    document_of,
+    documents_of,
+    instances_of,
+)
 from weft.store.admission import admit
 from weft.store.change import Create, Register
 from weft.store.state import Draft, MeshState
@@ -141,6 +150,10 @@ def edited(
         touched |= {key, instances_of(key)}
         if key.parent:
             touched.add(children_of(key.parent, key.kind))
+    kept = [(c, n) for one in (state, other) for c in one.documents for n in one.collection(c)]
+    for collection, name in chance.sample(sorted(set(kept)), k=min(2, len(set(kept)))):
+        draft.keep(collection, name, other.document(collection, name))
+        touched |= {document_of(collection, name), documents_of(collection)}
     return draft.freeze(state.revision + 1), touched
 
 
@@ -157,6 +170,9 @@ def shuffled(said: strategies.Said, chance: random.Random) -> MeshState:
     chance.shuffle(instances)
     for instance in instances:
         draft.put_instance(instance)
+    for collection, documents in state.documents.items():
+        for name in documents:
+            draft.keep(collection, name, documents[name])
     return draft.freeze(1)
 
 
@@ -206,3 +222,9 @@ def values(within: object, member: str) -> Iterator[Any]:
                 yield from values(each, member)
         case _:
             pass
+
+
+@every_mesh
+@given(strategies.meshes(), st.randoms(use_true_random=False))
+def test_any_mesh_can_be_checked_in_any_order(said: strategies.Said, chance: random.Random) -> None:
+    assert check(shuffled(said, chance)) == check(state_from(said))

@@ -17,7 +17,7 @@ from weft.checks import (
     tls,
     traffic,
 )
-from weft.checks.finding import Check, Finding
+from weft.checks.finding import Area, Check, Finding
 from weft.checks.proposal import Refusal
 from weft.checks.proxies import Live, Observed
 from weft.checks.scope import Mesh
@@ -74,6 +74,22 @@ def check_proxies(
 ) -> tuple[Finding, ...]:
     """Everything that is found among the proxies."""
     return in_order(_applied(OF_PROXIES, Live(state, observed, mesh)))
+
+
+def told_once(found: Iterable[Finding]) -> list[Finding]:
+    """Without what proxies report of places that a check of the mesh has found already."""
+    found = list(found)
+    places: dict[str, list[str]] = {}
+    for each in found:
+        if each.area is Area.CONFIGURATION and each.path:
+            places.setdefault(each.key, []).append(each.path)
+    return [
+        each
+        for each in found
+        if each.code != proxies.UNFULFILLED
+        or not each.path
+        or not any(path.startswith(each.path) for path in places.get(each.key, ()))
+    ]
 
 
 def refused(refusals: Iterable[Refusal]) -> tuple[Finding, ...]:

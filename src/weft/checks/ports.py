@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Mesh
+from weft.ir.cluster import Protocol
 from weft.names import Key, Kind
 from weft.resolve.outbound import service_name
 
@@ -13,7 +15,7 @@ RESERVED = {15000: "the proxy's ingress", 15001: "the proxy's egress", 9901: "En
 
 
 def tcp_backends_on_one_port(mesh: Mesh) -> Iterator[Found]:
-    for key, port, holders in mesh.shared_ports:
+    for key, port, holders in mesh.once(_shared_ports):
         tcp = [service for service, protocol in holders if not protocol.is_http]
         if len(tcp) > 1 and len(tcp) == len(holders):
             yield Found(
@@ -24,7 +26,7 @@ def tcp_backends_on_one_port(mesh: Mesh) -> Iterator[Found]:
 
 
 def families_on_one_port(mesh: Mesh) -> Iterator[Found]:
-    for key, port, holders in mesh.shared_ports:
+    for key, port, holders in mesh.once(_shared_ports):
         tcp = [service for service, protocol in holders if not protocol.is_http]
         http = [service for service, protocol in holders if protocol.is_http]
         if tcp and http:
@@ -34,6 +36,23 @@ def families_on_one_port(mesh: Mesh) -> Iterator[Found]:
                 f"on port {port}, {', '.join(http)} speaks HTTP and {', '.join(tcp)} TCP; "
                 f"{holders[0][0]} keeps the port",
             )
+
+
+def _shared_ports(mesh: Mesh) -> Iterator[tuple[Key, int, tuple[tuple[str, Protocol], ...]]]:
+    """Ports that several backends of one virtual node want, by the backends' names."""
+    for name, spec in mesh.nodes.items():
+        if len(spec.backends or ()) < 2:
+            continue
+        services = {
+            service_name(b.virtual_service.virtual_service_name) for b in spec.backends or ()
+        }
+        by_port: dict[int, list[tuple[str, Protocol]]] = defaultdict(list)
+        for service in sorted(services):
+            for at in mesh.ports(service):
+                by_port[at.port].append((service, at.protocol))
+        for port, holders in by_port.items():
+            if len(holders) > 1:
+                yield mesh.of(Kind.VIRTUAL_NODE, name), port, tuple(holders)
 
 
 def listeners_without_route(mesh: Mesh) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from weft.names import Key, Kind, ProxyId
 from weft.store.state import MeshState
 from weft.xds.status import ProxyStatus, State
 
+UNFULFILLED = "WEFT-905"
 LEASE_NEARLY_OVER = 1 / 3
 """A third of a lease left: two heartbeats in a row did not come."""
 
@@ -192,7 +193,7 @@ CHECKS = (
         Area.DATA_PLANE,
     ),
     Check(
-        "WEFT-905",
+        UNFULFILLED,
         "A proxy cannot do all that it was asked for",
         Severity.WARNING,
         "What could be served is; this part could not be said to Envoy.",

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Mesh
-from weft.model.virtual_service import ByVirtualNode
+from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter
 from weft.names import Kind
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
@@ -53,9 +53,25 @@ def unused_nodes(mesh: Mesh) -> Iterator[Found]:
 
 def unused_services(mesh: Mesh) -> Iterator[Found]:
     for name in mesh.services:
-        if name not in mesh.calls_of:
+        if name not in mesh.calls_of and not _has_routes(mesh, name):
             key = mesh.of(Kind.VIRTUAL_SERVICE, name)
             yield Found(key, "", f"{name} is no backend of any virtual node")
+
+
+def uncallable_routes(mesh: Mesh) -> Iterator[Found]:
+    for name, services in mesh.services_of_router.items():
+        routes = mesh.routes_of.get(name, ())
+        if routes and not any(service in mesh.calls_of for service in services):
+            said = f"no virtual node has {' or '.join(services)} among its backends"
+            key = mesh.of(Kind.VIRTUAL_ROUTER, name)
+            yield Found(key, "", f"{said}, so nobody uses its {len(routes)} route(s)")
+
+
+def _has_routes(mesh: Mesh, service: str) -> bool:
+    provider = mesh.services[service].provider
+    return isinstance(provider, ByVirtualRouter) and bool(
+        mesh.routes_of.get(provider.virtual_router.virtual_router_name)
+    )
 
 
 def deaf_providers(mesh: Mesh) -> Iterator[Found]:
@@ -204,5 +220,14 @@ CHECKS = (
         "and interception passes loopback by.",
         "Name it with a host name of its own, such as service.local.",
         loopback_names,
+    ),
+    Check(
+        "WEFT-112",
+        "Routes without a caller",
+        Severity.WARNING,
+        "Routes act in the proxies of callers, and a caller's proxy knows only its backends: as "
+        "long as no virtual node names the service there, these routes are nowhere in force.",
+        "Add the virtual service to the backends of the virtual nodes that call it.",
+        uncallable_routes,
     ),
 )

@@ -23,7 +23,7 @@ def rule_of(key: Key, spec: RouteSpec) -> Rule:
 
 
 def shadowed(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, earlier, its in _covered(mesh):
+    for key, spec, earlier, its in mesh.once(_covered):
         if not _tied(spec, its) or not same(rule_of(key, spec), earlier):
             yield Found(
                 key,
@@ -35,7 +35,7 @@ def shadowed(mesh: Mesh) -> Iterator[Found]:
 
 
 def ties(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, earlier, its in _covered(mesh):
+    for key, spec, earlier, its in mesh.once(_covered):
         if _tied(spec, its) and same(rule_of(key, spec), earlier):
             yield Found(
                 key,

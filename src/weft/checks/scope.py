@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
-from weft.ir.cluster import Protocol
 from weft.model.listener import Listener
 from weft.model.mesh import MeshSpec
 from weft.model.meta import Resource
@@ -22,6 +22,8 @@ from weft.resolve.clusters import Target
 from weft.resolve.outbound import service_name
 from weft.resolve.reading import Reading
 from weft.store.state import MeshState
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,15 @@ class Mesh:
         self.name = name
         self.key = Key.of_mesh(name)
         self._reading = Reading(state)
+        self._kept: dict[object, tuple[Any, ...]] = {}
         self._ports: dict[str, tuple[routes.ServicePort, ...]] = {}
         self._targets: dict[str, tuple[Target, ...]] = {}
+
+    def once(self, function: Callable[[Mesh], Iterable[T]]) -> tuple[T, ...]:
+        """What several checks look for in this mesh, looked for once."""
+        if function not in self._kept:
+            self._kept[function] = tuple(function(self))
+        return self._kept[function]
 
     # --- what there is -------------------------------------------------------------------
 
@@ -188,26 +197,6 @@ class Mesh:
                 key = self.of(Kind.VIRTUAL_SERVICE, name)
                 found[node].append(Use(key, "spec.provider", None, 100))
         return {name: tuple(uses) for name, uses in found.items()}
-
-    @cached_property
-    def shared_ports(self) -> tuple[tuple[Key, int, tuple[tuple[str, Protocol], ...]], ...]:
-        """Ports that several backends of one virtual node want, by the backends' names."""
-        found = []
-        for name, spec in self.nodes.items():
-            if len(spec.backends or ()) < 2:
-                continue
-            services = {
-                service_name(b.virtual_service.virtual_service_name) for b in spec.backends or ()
-            }
-            by_port: dict[int, list[tuple[str, Protocol]]] = defaultdict(list)
-            for service in sorted(services):
-                for at in self.ports(service):
-                    by_port[at.port].append((service, at.protocol))
-            key = self.of(Kind.VIRTUAL_NODE, name)
-            found += [
-                (key, p, tuple(holders)) for p, holders in by_port.items() if len(holders) > 1
-            ]
-        return tuple(found)
 
     @cached_property
     def services_of_router(self) -> Mapping[str, tuple[str, ...]]:

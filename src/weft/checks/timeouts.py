@@ -17,7 +17,7 @@ MANY_RETRIES = 10
 
 
 def retries_beyond_timeout(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, policy in _policies(mesh):
+    for key, spec, policy in mesh.once(_policies):
         limit, each = _per_request(spec), timeout(policy.per_retry_timeout)
         if not isinstance(limit, After) or not isinstance(each, After) or not policy.max_retries:
             continue
@@ -33,7 +33,7 @@ def retries_beyond_timeout(mesh: Mesh) -> Iterator[Found]:
 
 
 def listener_before_route(mesh: Mesh) -> Iterator[Found]:
-    for use, listener, key in _used_listeners(mesh):
+    for use, listener, key in mesh.once(_used_listeners):
         if use.route is None or use.weight == 0:
             continue
         at_route, at_listener = _per_request(use.route), _listener_limit(listener)
@@ -50,7 +50,7 @@ def listener_before_route(mesh: Mesh) -> Iterator[Found]:
 
 
 def route_before_listener(mesh: Mesh) -> Iterator[Found]:
-    for use, listener, key in _used_listeners(mesh):
+    for use, listener, key in mesh.once(_used_listeners):
         if not _own_limit(listener) or (use.route is not None and _given(use.route)):
             continue
         at_listener = _listener_limit(listener)
@@ -80,21 +80,21 @@ def endless_requests(mesh: Mesh) -> Iterator[Found]:
 
 
 def many_retries(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, policy in _policies(mesh):
+    for key, spec, policy in mesh.once(_policies):
         if policy.max_retries > MANY_RETRIES:
             place = f"spec.{spec.member}.retryPolicy.maxRetries"
             yield Found(key, place, f"a request may be sent {policy.max_retries + 1} times")
 
 
 def no_retries(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, policy in _policies(mesh):
+    for key, spec, policy in mesh.once(_policies):
         if policy.max_retries == 0:
             place = f"spec.{spec.member}.retryPolicy.maxRetries"
             yield Found(key, place, "0 means that nothing is retried, the default retries included")
 
 
 def unlimited_tries(mesh: Mesh) -> Iterator[Found]:
-    for key, spec, policy in _policies(mesh):
+    for key, spec, policy in mesh.once(_policies):
         if policy.max_retries and not isinstance(timeout(policy.per_retry_timeout), After):
             place = f"spec.{spec.member}.retryPolicy.perRetryTimeout"
             yield Found(key, place, "a single try may use up the request's whole time")

@@ -19,7 +19,7 @@ from weft.resolve.clusters import Target
 
 
 def enforced_in_vain(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         tls = call.tls
         if tls and tls.enforce is not False and _concerns(tls, target) and not _serves(listener):
             state = "is DISABLED" if listener.tls else "is not set up"
@@ -32,7 +32,7 @@ def enforced_in_vain(mesh: Mesh) -> Iterator[Found]:
 
 
 def unvalidated(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         strict = listener.tls is not None and listener.tls.mode == "STRICT"
         if strict and (call.tls is None or not _concerns(call.tls, target)):
             why = "has no TLS policy" if call.tls is None else "is for other ports"
@@ -44,7 +44,7 @@ def unvalidated(mesh: Mesh) -> Iterator[Found]:
 
 
 def missing_client_certificates(mesh: Mesh) -> Iterator[Found]:
-    for call, target, listener in _pairs(mesh):
+    for call, target, listener in mesh.once(_pairs):
         if not _serves(listener) or listener.tls is None or listener.tls.validation is None:
             continue
         if listener.tls.mode == "STRICT" and (call.tls is None or call.tls.certificate is None):
@@ -60,15 +60,6 @@ def empty_names(mesh: Mesh) -> Iterator[Found]:
     for key, path, names in _names(mesh):
         if not names.match.exact:
             yield Found(key, f"{path}.match.exact", "the list of names is empty")
-
-
-def enforced_wildcards(mesh: Mesh) -> Iterator[Found]:
-    for key, path, tls in _client_policies(mesh):
-        names = tls.validation.subject_alternative_names
-        for i, name in enumerate(names.match.exact if names else ()):
-            if "*" in name and tls.enforce is not False:
-                place = f"{path}.validation.subjectAlternativeNames.match.exact[{i}]"
-                yield Found(key, place, f"{name!r} has a wildcard, and TLS is enforced")
 
 
 def relative_files(mesh: Mesh) -> Iterator[Found]:
@@ -203,15 +194,6 @@ CHECKS = (
     ),
     Check(
         "WEFT-505",
-        "A name with a wildcard in an enforced policy",
-        Severity.WARNING,
-        "Names are compared as they are written. App Mesh took wildcards only where TLS is not "
-        "enforced.",
-        "Write the whole names.",
-        enforced_wildcards,
-    ),
-    Check(
-        "WEFT-506",
         "The path of a certificate is relative",
         Severity.WARNING,
         "Envoy reads it from its working directory, which differs between machines; a proxy that "
@@ -220,7 +202,7 @@ CHECKS = (
         relative_files,
     ),
     Check(
-        "WEFT-507",
+        "WEFT-506",
         "TLS is set up and switched off",
         Severity.INFO,
         "The certificate is there and the mode is DISABLED: the listener speaks plain text.",
@@ -228,7 +210,7 @@ CHECKS = (
         disabled,
     ),
     Check(
-        "WEFT-508",
+        "WEFT-507",
         "TLS is kept and not yet in force",
         Severity.WARNING,
         "This version stores and answers TLS settings, and its proxies still speak plain text.",

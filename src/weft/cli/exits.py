@@ -38,7 +38,8 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "It worked; for diff: no differences.",
-    Exit.FAILED: "It failed, or a proxy rejected its configuration; for diff: there are differences.",
+    Exit.FAILED: "It failed, or a proxy rejected its configuration; for diff: there are differences; "
+    "for check: something is an error.",
     Exit.USAGE: "The command line is wrong: an unknown command, option, kind or an unclear name.",
     Exit.NOT_FOUND: "What was named does not exist.",
     Exit.FORBIDDEN: "The control plane does not allow it.",

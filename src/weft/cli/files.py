@@ -43,6 +43,7 @@ _file_option = click.option(
 @click.command()
 @_file_option
 @click.option("--dry-run", is_flag=True, help="Check and show it; write nothing.")
+@click.option("--check", is_flag=True, help="Refuse what weft check calls an error.")
 @click.option(
     "--label",
     "labels",
@@ -68,6 +69,7 @@ def apply(
     *,
     files: tuple[str, ...],
     dry_run: bool,
+    check: bool,
     labels: tuple[str, ...],
     prune: bool,
     parameters: tuple[str, ...],
@@ -93,7 +95,11 @@ def apply(
             "--prune needs to know what may go",
             fix="give the label of all that these files own, as in --prune --label app=shop",
         )
-    loaded = _load(session, files)
+    loaded = load_files(session, files)
+    if check:
+        from weft.cli.check import before_applying
+
+        before_applying(session, loaded)
     options = StackOptions(stack, parameters, values, foreign, tags)
     answer = _asked(
         session,
@@ -136,14 +142,14 @@ def diff(
 
     Exit code 0: nothing. 1: something. Above 1: the files could not be checked.
     """
-    loaded = _load(session, files)
+    loaded = load_files(session, files)
     options = StackOptions(stack, parameters, values, foreign)
     answer = _asked(session, loaded, options, dry_run=True, note="")
     session.emit(answer, lambda: _draw(session, loaded, answer, places=True))
     return Exit.FAILED if _changed(answer) else Exit.OK
 
 
-def _load(session: Session, files: tuple[str, ...]) -> Loaded:
+def load_files(session: Session, files: tuple[str, ...]) -> Loaded:
     """The files; a resource that names no mesh, in a file that names none, is of the only one."""
     from weft.manifests.files import load
 
@@ -236,8 +242,6 @@ def _send(
     labels: Mapping[str, str] | None = None,
     prune: bool = False,
 ) -> dict[str, Any]:
-    from weft.manifests.definition import located
-
     resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
     if not resources:
         return {"revision": None, "dryRun": dry_run, "outcomes": []}
@@ -249,9 +253,16 @@ def _send(
     try:
         answer: dict[str, Any] = session.client.post("/weft/v1/apply", body).body
     except Invalid as error:
-        placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
-        raise _refused(placed, "the control plane refused it; nothing is written") from None
+        raise refused_by_control_plane(error, loaded) from None
     return answer
+
+
+def refused_by_control_plane(error: Invalid, loaded: Loaded) -> Refused:
+    """Its problems, said with the file and line they come from."""
+    from weft.manifests.definition import located
+
+    placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
+    return _refused(placed, "the control plane refused it; nothing is written")
 
 
 def _refused(error: Invalid, headline: str) -> Refused:

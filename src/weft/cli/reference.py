@@ -1,4 +1,4 @@
-"""Writes the reference of commands (``docs/cli.md``) and settings (``docs/settings.md``) to stdout."""
+"""Writes the reference of commands, settings and checks (``docs/cli.md`` and so on) to stdout."""
 
 from __future__ import annotations
 
@@ -106,7 +106,35 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"commands": commands_page, "settings": settings_page}
+def checks_page() -> str:
+    """Every check with its cause and its fix."""
+    from weft.checks.catalogue import THEMES
+
+    lines = [
+        "# Checks",
+        "",
+        _GENERATED.format(page="checks"),
+        "",
+        "`weft check` looks at the control plane, the proxies and everything that is configured; "
+        "`weft check FILES` at definitions before they are applied; `weft apply --check` refuses "
+        "what is an error.",
+        "The API is `GET` and `POST /weft/v1/checks`. What App Mesh would refuse it still refuses, "
+        "and takes what it would take: findings are advice.",
+        "A code keeps its meaning and is never used again.",
+        "",
+        "An *error* means that requests fail or something asked for is not in force; a *warning*, "
+        "that it works and not as it reads; *info* is worth knowing and often meant so.",
+        "",
+    ]
+    for title, checks in THEMES:
+        lines += [f"## {title}", ""]
+        for each in checks:
+            lines += [f"### {each.code}: {each.title}", "", f"*{each.severity}*", ""]
+            lines += [each.cause, "", f"Fix: {each.fix}", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+PAGES = {"commands": commands_page, "settings": settings_page, "checks": checks_page}
 
 
 def main(arguments: list[str]) -> int:

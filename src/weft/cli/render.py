@@ -34,6 +34,8 @@ class Glyph(StrEnum):
     REMOVED = "-|-"
     SAME = "=|="
     NOTE = "!|!"
+    WARNING = "‼|!!"
+    INFO = "·|."
     ARROW = "→|->"
     PLUS_MINUS = "±|+/-"
     CUT = "…|..."
@@ -83,7 +85,7 @@ def _coloured(choice: str, environment: Mapping[str, str], *, terminal: bool) ->
 
 def _can_encode(stream: TextIO) -> bool:
     try:
-        "✓✗…→±▇░".encode(stream.encoding or "ascii")
+        "✓✗…→±▇░‼·".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

@@ -11,7 +11,7 @@ from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
-from weft.checks.catalogue import PROPOSED, STANDING, check, check_proxies
+from weft.checks.catalogue import PROPOSED, STANDING, check, check_proxies, told_once
 from weft.checks.finding import Finding, Severity
 from weft.checks.judgement import judged
 from weft.checks.proxies import Observed
@@ -46,7 +46,7 @@ class Checks:
             chosen = [each for each in found if mesh is None or _is_of(each, mesh)]
             chosen += check_proxies(state, observed, mesh)
             document = report(
-                chosen, revision=state.revision, mesh=mesh, least=least, codes=STANDING
+                told_once(chosen), revision=state.revision, mesh=mesh, least=least, codes=STANDING
             )
             return answer({**document, "proxies": _proxies(observed, mesh)})
 
