@@ -14,6 +14,7 @@ import pytest
 from weft.errors import BadRequest
 from weft.names import IngressPort, ProxyId
 from weft.sidecar import registration
+from weft.sidecar.access import Access
 from weft.sidecar.options import options
 from weft.sidecar.registration import Registration, addresses_of
 from weft.sidecar.values import Advertised, Api
@@ -80,7 +81,13 @@ def said() -> list[str]:
 @pytest.fixture
 def place(registry: Registry, said: list[str]) -> Iterator[Registration]:
     made = Registration(
-        registry.api, "weft_t", PROXY, "one", {9080: "127.0.0.1:4001"}, said.append, said.append
+        registry.api,
+        Access("weft_t"),
+        PROXY,
+        "one",
+        {9080: "127.0.0.1:4001"},
+        said.append,
+        said.append,
     )
     made.start()
     yield made
@@ -140,7 +147,7 @@ def test_a_refusal_is_said_once_in_the_registrys_words(
 
 def test_a_registry_that_is_away_does_not_keep_a_sidecar_from_its_end(said: list[str]) -> None:
     nobody = Api("127.0.0.1", 1, tls=False)
-    made = Registration(nobody, None, PROXY, "one", {}, said.append, said.append)
+    made = Registration(nobody, Access(), PROXY, "one", {}, said.append, said.append)
     made.start()
     began = time.monotonic()
     made.leave()
@@ -190,5 +197,5 @@ def test_a_gateway_is_not_registered() -> None:
 
 def test_a_token_comes_from_the_environment_and_does_not_print_itself() -> None:
     made = options(["--proxy", str(PROXY), "--data", "x"], {"WEFT_TOKEN": "weft_secret"})
-    assert made.token == "weft_secret"
+    assert made.access.current_token() == "weft_secret"
     assert "weft_secret" not in repr(made)
