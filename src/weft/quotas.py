@@ -2,7 +2,7 @@
 App Mesh's quotas: how much there may be of what. Unlimited unless asked for.
 
 The defaults are AWS's own (Service Quotas, service code ``appmesh``); each can be
-set to another number, or lifted, by its name.
+set to another number, or lifted, by its name (decision 0021).
 """
 
 from __future__ import annotations

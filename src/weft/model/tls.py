@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from weft.model.schema import Found, Items, Model, OneOf, Port, at, items
+from weft.model.schema import Items, Model, OneOf, Port
 
 FilePath = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -107,15 +106,6 @@ class ClientTls(Model):
     enforce: bool | None = None
     ports: Items[Port] | None = None
     validation: ClientValidation
-
-    @classmethod
-    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
-        if at(raw, "enforce") is False:
-            return
-        place = ("validation", "subjectAlternativeNames", "match", "exact")
-        for i, name in enumerate(items(raw, *place)):
-            if isinstance(name, str) and name.startswith("*"):
-                yield (*place, i), "may have a * only where enforce is false"
 
 
 class ListenerTls(Model):

@@ -24,7 +24,7 @@ class Access:
     token: str = field(default="", repr=False)
     """Said in the environment."""
     token_file: str | None = None
-    """Read whenever the token is needed, so that a new one needs no new sidecar."""
+    """Read at every start of Envoy, so that a new token needs no new sidecar."""
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
@@ -33,18 +33,18 @@ class Access:
         if self.token_file:
             self.token = _read(self.token_file)
 
-    def initial_metadata(self) -> list[Json]:
-        """What every stream to the control plane begins with."""
-        token = self.current_token()
-        return [{"key": "authorization", "value": f"Bearer {token}"}] if token else []
-
-    def current_token(self) -> str:
-        """Empty where there is none."""
+    def authorization(self) -> str | None:
+        """What a request to the control plane says of us."""
         if self.token_file:
             # A file that is just being replaced must not end a sidecar that served until now.
             with suppress(BadRequest):
                 self.token = _read(self.token_file)
-        return self.token
+        return f"Bearer {self.token}" if self.token else None
+
+    def initial_metadata(self) -> list[Json]:
+        """What every stream to the control plane begins with."""
+        said = self.authorization()
+        return [{"key": "authorization", "value": said}] if said else []
 
     def transport_socket(self, xds: Address) -> Json | None:
         """TLS to the control plane, which must be of our authorities and have the name we call it by."""

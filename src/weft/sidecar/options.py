@@ -78,7 +78,7 @@ XDS = Flag(
 TOKEN_FILE = Flag(
     "--token-file",
     "FILE",
-    "file with the token that lets this proxy in (weft token create --role proxy); WEFT_TOKEN is the token itself, which has no flag since others can read those",
+    "file with the token that lets this proxy in (weft token create --role proxy); WEFT_TOKEN is the token itself",
     ("WEFT_TOKEN_FILE",),
 )
 XDS_CA = Flag(

@@ -133,7 +133,7 @@ class Registration:
     ) -> int:
         """The status of the answer; Unreachable, with the registry's words, unless it is expected."""
         sent = b"" if body is None else json.dumps(body).encode()
-        token = self._access.current_token()
+        authorization = self._access.authorization()
         lines = [
             f"{method} {path} HTTP/1.1",
             f"Host: {str(self._api).partition('//')[2]}",
@@ -141,7 +141,7 @@ class Registration:
             "Connection: close",
             f"Content-Length: {len(sent)}",
             *(["Content-Type: application/json"] if sent else []),
-            *([f"Authorization: Bearer {token}"] if token else []),
+            *([f"Authorization: {authorization}"] if authorization else []),
         ]
         raw = self._exchanged(("\r\n".join(lines) + "\r\n\r\n").encode() + sent)
         status, answer = parse_response(raw)
@@ -172,8 +172,9 @@ class Registration:
         import ssl  # Costs a tenth of a sidecar's memory, and few need it.
 
         try:
-            # Without an authority of ours, SSL_CERT_FILE and SSL_CERT_DIR say whom to trust.
             context = ssl.create_default_context(cafile=self._access.ca)
+            if self._access.certificate and self._access.key:
+                context.load_cert_chain(self._access.certificate, self._access.key)
             return context.wrap_socket(plain, server_hostname=self._api.host)
         except BaseException:
             plain.close()

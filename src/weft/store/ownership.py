@@ -1,5 +1,5 @@
 """
-Whose mesh, whose resource, and who may do what with it (app-mesh.md, 1.3; decision 0015).
+Whose mesh, whose resource, and who may do what with it (app-mesh.md, 1.3; decision 0020).
 
 A mesh is its owner's. Once shared, another account sees everything in it, creates
 virtual nodes, services, routers and routes, and changes what it created; the

@@ -2,7 +2,7 @@
 The memory of client tokens: a repeated request is answered as it was the first time.
 
 A token is remembered in the transaction of its write, for a day, for one account,
-operation and resource (decision 0017). The answer is not kept: it follows from what
+operation and resource (decision 0022). The answer is not kept: it follows from what
 the log has of the revision. Blocking; called from the database's threads.
 """
 

@@ -24,7 +24,18 @@ def note(data: Path, text: str) -> None:
 
 def serve(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
-    for flag in ("api", "xds", "data", "region", "account", "log-level", "log-format"):
+    flags = (
+        "api",
+        "xds",
+        "data",
+        "region",
+        "account",
+        "quotas",
+        "quota",
+        "log-level",
+        "log-format",
+    )
+    for flag in flags:
         parser.add_argument(f"--{flag}")
     given = parser.parse_args(arguments)
     data = Path(given.data)

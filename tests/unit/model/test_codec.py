@@ -157,32 +157,25 @@ def test_rules_within_a_virtual_node(sent: Any, place: str) -> None:
     assert place in refused(Kind.VIRTUAL_NODE, sent)
 
 
-def policy(name: str, *, enforce: bool | None = None) -> dict[str, Any]:
+def policy(name: str) -> dict[str, Any]:
     validation = {
         "trust": {"sds": {"secretName": "ca"}},
         "subjectAlternativeNames": {"match": {"exact": [name]}},
     }
-    tls = {"validation": validation} | ({} if enforce is None else {"enforce": enforce})
-    return {"backendDefaults": {"clientPolicy": {"tls": tls}}}
+    return {"backendDefaults": {"clientPolicy": {"tls": {"validation": validation}}}}
 
 
 NAMES = "spec.backendDefaults.clientPolicy.tls.validation.subjectAlternativeNames.match.exact[0]"
 
 
-@pytest.mark.parametrize("name", ["a.test", "spiffe://mesh/a", "A-1.test.", "urn:x"])
+@pytest.mark.parametrize("name", ["a.test", "*.a.test", "spiffe://mesh/a", "A-1.test.", "urn:x"])
 def test_a_subject_is_a_domain_name_or_a_uri(name: str) -> None:
     assert decode(Kind.VIRTUAL_NODE, policy(name))
 
 
 @pytest.mark.parametrize("name", ["a b", "a.*.test", "-a", "a_ ", "/a", "*"])
 def test_a_subject_is_nothing_else(name: str) -> None:
-    assert NAMES in refused(Kind.VIRTUAL_NODE, policy(name, enforce=False))
-
-
-def test_a_subject_with_a_star_is_for_policies_that_are_not_enforced() -> None:
-    assert decode(Kind.VIRTUAL_NODE, policy("*.test", enforce=False))
-    for enforce in (None, True):
-        assert NAMES in refused(Kind.VIRTUAL_NODE, policy("*.test", enforce=enforce))
+    assert NAMES in refused(Kind.VIRTUAL_NODE, policy(name))
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ class Apply:
             return await asyncio.to_thread(_compared, applied, before)
         # Somebody else wrote in between; the log knows what this revision found.
         change = await self._store.change(applied.revision)
-        return {Key.parse(entry.id): entry.differences for entry in change.entries}
+        keys = {str(outcome.key): outcome.key for outcome in applied.outcomes}
+        return {keys[entry.id]: entry.differences for entry in change.entries if entry.id in keys}
 
 
 def _compared(applied: Applied, before: MeshState) -> dict[Key, tuple[Difference, ...]]:
