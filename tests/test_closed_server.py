@@ -186,10 +186,19 @@ def test_a_proxy_streams_by_tls_with_its_token(closed: Closed, tmp_path: Path) -
             *(sys.executable, "-m", "weft", "sidecar", "--proxy", "mesh/m/virtualNode/web"),
             *("--xds", closed.xds, "--xds-ca", closed.ca, "--token-file", str(token)),
             *("--data", str(tmp_path), "--ready-file", str(ready), "--ingress", "80=0:8080"),
+            *("--register", closed.api),
         ]
     )
     try:
         wait_for(ready.exists, "the proxy is ready")
+
+        def registered() -> bool:
+            done = closed.weft(
+                "describe", "virtualnode", "web", "-o", "json", token=closed.admin["token"]
+            )
+            return bool(json.loads(done.stdout)["instances"])
+
+        wait_for(registered, "the proxy is in the registry")
         closed.weft("token", "revoke", "web", token=closed.admin["token"])
 
         def cut() -> bool:

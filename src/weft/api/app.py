@@ -96,8 +96,6 @@ async def _send(send: Send, given: Answer, call: Call) -> None:
             for name, value in given.headers.items()
         ),
     ]
-    if call.leaves_much:
-        headers.append((b"connection", b"close"))
     if given.status != 204:
         headers.append((b"content-type", given.content_type.encode("latin-1")))
         headers.append((b"content-length", str(len(given.body)).encode("ascii")))

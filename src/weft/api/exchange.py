@@ -126,16 +126,6 @@ class Call:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    @property
-    def leaves_much(self) -> bool:
-        """Whether more is on its way than is worth reading once the answer is known."""
-        if self.read is not None or self.scope["method"] == "GET":
-            return False
-        declared = self.header(b"content-length")
-        if declared is None:
-            return self.header(b"transfer-encoding") is not None
-        return not declared.isdecimal() or int(declared) > MAX_BODY_BYTES
-
     async def gone(self) -> None:
         """Return when the client has left."""
         while (await self.receive())["type"] != "http.disconnect":
