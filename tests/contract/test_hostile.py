@@ -21,6 +21,7 @@ from bench.controlplane import ControlPlane
 from tests.contract import specs
 from weft.api import connection
 from weft.api.exchange import MAX_BODY_BYTES, MAX_DEPTH
+from weft.model.schema import MAX_PROBLEMS
 
 MIB = 1024 * 1024
 GROWTH_BYTES = 128 * MIB
@@ -78,6 +79,9 @@ class Plane:
 
     def put(self, body: bytes, target: str = "") -> Reply:
         return self.one(self.head(target=target or MESHES, content_length=str(len(body))), body)
+
+    def revision(self) -> int:
+        return int(json.loads(self.one(self.head("GET", "/weft/v1/status")).body)["revision"])
 
     def rss(self) -> int:
         return self.plane.rss_bytes()
@@ -183,6 +187,16 @@ def test_a_thousand_listeners_with_wrong_members_are_refused_in_a_moment(plane: 
         reply = plane.put(body, _NODE)
         assert (reply.status, reply.code) == (400, "BadRequestException")
         assert time.monotonic() - begin < 10
+
+
+def test_fifteen_thousand_listeners_are_compared_in_a_moment(plane: Plane) -> None:
+    listeners = [{"portMapping": {"port": 10**9 + i, "protocol": "http"}} for i in range(15_000)]
+    body = json.dumps({"virtualNodeName": "n", "spec": {**specs.node(), "listeners": listeners}})
+    begin = time.monotonic()
+    reply = plane.put(body.encode(), _NODE)
+    assert (reply.status, reply.code) == (400, "BadRequestException")
+    assert time.monotonic() - begin < 10
+    assert len(json.loads(reply.body)["problems"]) == MAX_PROBLEMS
 
 
 def test_a_body_beyond_the_limit_is_refused_unread(plane: Plane) -> None:
@@ -441,7 +455,7 @@ def test_a_body_that_drips_is_cut_off(plane: Plane) -> None:
 
 
 def test_a_client_that_leaves_halfway_has_changed_nothing(plane: Plane) -> None:
-    before = plane.plane.ask("GET", "/weft/v1/status")["revision"]
+    before = plane.revision()
     body: Any = json.dumps({"meshName": "never"}).encode()
     for end in (0, 1, len(body) - 1):
         with plane.connect() as sock:
@@ -449,7 +463,7 @@ def test_a_client_that_leaves_halfway_has_changed_nothing(plane: Plane) -> None:
             sock.shutdown(socket.SHUT_WR)
     with plane.connect() as sock:
         sock.sendall(plane.head()[:-2])
-    assert plane.plane.ask("GET", "/weft/v1/status")["revision"] == before
+    assert plane.revision() == before
 
 
 def test_memory_stays_within_its_bounds_while_all_push_at_once(plane: Plane) -> None:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope
 
 from weft.errors import BadRequest, Invalid, Problem
 from weft.identity.caller import Caller
+from weft.model.schema import MAX_PROBLEMS
 from weft.store.change import Author
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -215,11 +216,12 @@ def unknown_members(
 ) -> Iterable[Problem]:
     """A problem for every member that is not known, with the name that may have been meant."""
     known = tuple(known)
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            yield Problem(f"{at}.{name}" if at else name, f"unknown {what}{hint}")
+    unknown = [name for name in given if name not in known]
+    # Looking for what was meant takes a while, and nobody mistypes more names.
+    for name in unknown[:MAX_PROBLEMS]:
+        near = get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        yield Problem(f"{at}.{name}" if at else name, f"unknown {what}{hint}")
 
 
 def whole_number(

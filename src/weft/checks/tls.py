@@ -62,15 +62,6 @@ def empty_names(mesh: Mesh) -> Iterator[Found]:
             yield Found(key, f"{path}.match.exact", "the list of names is empty")
 
 
-def enforced_wildcards(mesh: Mesh) -> Iterator[Found]:
-    for key, path, tls in _client_policies(mesh):
-        names = tls.validation.subject_alternative_names
-        for i, name in enumerate(names.match.exact if names else ()):
-            if "*" in name and tls.enforce is not False:
-                place = f"{path}.validation.subjectAlternativeNames.match.exact[{i}]"
-                yield Found(key, place, f"{name!r} has a wildcard, and TLS is enforced")
-
-
 def relative_files(mesh: Mesh) -> Iterator[Found]:
     for key, path, file in _files(mesh):
         if not file.startswith("/"):
@@ -203,15 +194,6 @@ CHECKS = (
     ),
     Check(
         "WEFT-505",
-        "A name with a wildcard in an enforced policy",
-        Severity.WARNING,
-        "Names are compared as they are written. App Mesh took wildcards only where TLS is not "
-        "enforced.",
-        "Write the whole names.",
-        enforced_wildcards,
-    ),
-    Check(
-        "WEFT-506",
         "The path of a certificate is relative",
         Severity.WARNING,
         "Envoy reads it from its working directory, which differs between machines; a proxy that "
@@ -220,7 +202,7 @@ CHECKS = (
         relative_files,
     ),
     Check(
-        "WEFT-507",
+        "WEFT-506",
         "TLS is set up and switched off",
         Severity.INFO,
         "The certificate is there and the mode is DISABLED: the listener speaks plain text.",
@@ -228,7 +210,7 @@ CHECKS = (
         disabled,
     ),
     Check(
-        "WEFT-508",
+        "WEFT-507",
         "TLS is kept and not yet in force",
         Severity.WARNING,
         "This version stores and answers TLS settings, and its proxies still speak plain text.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weft.cli.about import own_version
-from weft.cli.exits import Exit, Refused
+from weft.cli.exits import Exit, Refused, Usage
 from weft.cli.files import load_files, refused_by_control_plane
 from weft.cli.findings import SEVERITIES, Finding, PlaceOf, draw_area, sentence, verdict
 from weft.cli.render import Glyph, Role, plural
@@ -42,6 +42,7 @@ def check(session: Session, *, files: tuple[str, ...], alone: bool, severity: st
     """
     if files:
         loaded = load_files(session, files)
+        _without_templates(loaded)
         answer = judged_alone(loaded, severity) if alone else judged(session, loaded, severity)
         place_of = _places(loaded)
         for each in answer["findings"]:
@@ -95,6 +96,7 @@ def judged_alone(loaded: Loaded, severity: str) -> dict[str, Any]:
 
 def before_applying(session: Session, loaded: Loaded) -> None:
     """Warn of what the files bring; refuse them when something is an error."""
+    _without_templates(loaded)
     answer = judged(session, loaded, "warning")
     place_of = _places(loaded)
     problems = []
@@ -110,6 +112,17 @@ def before_applying(session: Session, loaded: Loaded) -> None:
             tuple(problems),
             headline=f"the checks found {count}; nothing is written",
             fix="weft check FILE says more; without --check only what App Mesh refuses counts",
+        )
+
+
+def _without_templates(loaded: Loaded) -> None:
+    """What a template creates depends on its stack, which only an apply makes; say so."""
+    if loaded.templates:
+        names = ", ".join(each.path for each in loaded.templates)
+        raise Usage(
+            f"a CloudFormation template cannot be checked before it is applied: {names}",
+            fix="weft apply --dry-run -f FILE shows what App Mesh would refuse; once it is applied, "
+            "weft check finds the rest",
         )
 
 

@@ -26,6 +26,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 Found = tuple[tuple[str | int, ...], str]
 """One broken rule: where below this object, and what is wrong there."""
 
+MAX_PROBLEMS = 100
+"""Of one object with all that is in it: a wrong file may have a hundred thousand."""
+
 UNION_TAG = "@"
 """Marks the parts of a pydantic location that are a union's choice and not a member name."""
 
@@ -50,7 +53,7 @@ class Model(BaseModel):
         try:
             value = handler(data)
         except ValidationError as error:
-            for e in error.errors(include_url=False):
+            for e in error.errors(include_url=False)[:MAX_PROBLEMS]:
                 message = e["msg"]
                 if e["type"] == "extra_forbidden" and len(e["loc"]) == 1:
                     message = cls._unknown(str(e["loc"][0]))
@@ -67,7 +70,7 @@ class Model(BaseModel):
                 for loc, message in cls.problems(data)
             ]
         if found:
-            raise ValidationError.from_exception_data(cls.__name__, found)
+            raise ValidationError.from_exception_data(cls.__name__, found[:MAX_PROBLEMS])
         return value
 
     @classmethod
@@ -184,8 +187,12 @@ def at_most_one(raw: Any, names: tuple[str, ...], what: str) -> Iterator[Found]:
 
 def duplicates(values: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     """Index and value of every value that an earlier one equals."""
-    seen: list[Any] = []
+    seen: set[Any] = set()
     for i, value in enumerate(values):
-        if value is not None and value in seen:
+        if value is None:
+            continue
+        # What cannot be looked up is no number or name, and is refused for that.
+        known = value if isinstance(value, str | int) else repr(value)
+        if known in seen:
             yield i, value
-        seen.append(value)
+        seen.add(known)

@@ -266,27 +266,14 @@ CASES: dict[str, tuple[Said, Said]] = {
         ),
     ),
     "WEFT-505": (
-        with_tls(
-            None,
-            {"validation": {**TRUST, "subjectAlternativeNames": {"match": {"exact": ["*.a"]}}}},
-        ),
-        with_tls(
-            None,
-            {
-                "enforce": False,
-                "validation": {**TRUST, "subjectAlternativeNames": {"match": {"exact": ["*.a"]}}},
-            },
-        ),
-    ),
-    "WEFT-506": (
         with_tls(None, {"validation": {"trust": {"file": {"certificateChain": "ca.pem"}}}}),
         with_tls(None, {"validation": TRUST}),
     ),
-    "WEFT-507": (
+    "WEFT-506": (
         with_tls({"mode": "DISABLED", "certificate": CERTIFICATE}, None),
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
     ),
-    "WEFT-508": (
+    "WEFT-507": (
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
         with_tls(None, None),
     ),

@@ -208,6 +208,15 @@ def test_apply_with_check_goes_on_past_warnings(
     assert len(plane.applied()) == 1
 
 
+def test_a_template_is_not_said_to_be_well_unseen(weft: Weft, tmp_path: Path) -> None:
+    template = tmp_path / "stack.yaml"
+    template.write_text("Resources:\n  Mesh:\n    Type: AWS::AppMesh::Mesh\n")
+    for command in (["check", str(template)], ["apply", "--check", "-f", str(template)]):
+        ran = weft(*command)
+        assert ran.code == 2
+        assert "cannot be checked before it is applied" in ran.err
+
+
 # --- explain ----------------------------------------------------------------------------------
 
 
