@@ -21,7 +21,15 @@ from weft.clock import ManualClock
 from weft.model.meta import Resource
 from weft.names import DEFAULT_ACCOUNT, Key, View
 from weft.resolve.proxy import proxy, resolve
-from weft.resolve.reading import Fact, Parts, Reading, children_of, instances_of
+from weft.resolve.reading import (
+    Fact,
+    Parts,
+    Reading,
+    children_of,
+    document_of,
+    documents_of,
+    instances_of,
+)
 from weft.store.admission import admit
 from weft.store.change import Create, Register
 from weft.store.state import Draft, MeshState
@@ -142,6 +150,10 @@ def edited(
         touched |= {key, instances_of(key)}
         if key.parent:
             touched.add(children_of(key.parent, key.kind))
+    kept = [(c, n) for one in (state, other) for c in one.documents for n in one.collection(c)]
+    for collection, name in chance.sample(sorted(set(kept)), k=min(2, len(set(kept)))):
+        draft.keep(collection, name, other.document(collection, name))
+        touched |= {document_of(collection, name), documents_of(collection)}
     return draft.freeze(state.revision + 1), touched
 
 

@@ -7,6 +7,7 @@ between members, and what the neighbours in ``Neighbours`` listen to.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import botocore.session
@@ -47,6 +48,7 @@ _NAMED: dict[str, st.SearchStrategy[Any]] = {
     "HttpGatewayRoutePrefix": st.text(_WORD, max_size=9).map(lambda text: f"/{text}/"),
     "Hostname": st.sampled_from(["a.test", "b.test", "10.0.0.1", "x.y.z.test"]),
     "ExactHostName": st.sampled_from(["a.test", "www.b.test"]),
+    "SubjectAlternativeName": st.sampled_from(["a.test", "b.test", "spiffe://shop/x"]),
     "SuffixHostname": st.sampled_from([".test", ".b.test"]),
     "regex": st.sampled_from(["a+", "[a-z]*", "^x$", "(?i)abc"]),
     "path": _PATHS,
@@ -198,7 +200,7 @@ def _gateway_route(spec: Json) -> Json:
             del rewrite[each]
     if "value" in rewrite.get("prefix", {}) and not match["prefix"].endswith("/"):
         match["prefix"] += "/"
-    if name != "grpcRoute" and "rewrite" in action and not rewrite:
+    if "rewrite" in action and not rewrite:
         del action["rewrite"]
     return spec
 
@@ -226,4 +228,5 @@ _MENDED = {
 def specs(kind: Kind) -> st.SearchStrategy[Json]:
     """Any valid spec of a kind."""
     shape = MODEL.operation_model(f"Create{kind.title}").input_shape.members["spec"]
-    return shaped(shape).map(_MENDED[kind])
+    # What is drawn belongs to the strategies; what is mended is a copy.
+    return shaped(shape).map(lambda spec: _MENDED[kind](copy.deepcopy(spec)))

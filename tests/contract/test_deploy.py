@@ -172,14 +172,9 @@ def test_the_article_s_five_stacks_are_deployed_and_again_change_nothing(
         "ColorAppEndpoint",
         "http://127.0.0.1:7480",
     )
-
-
-@needs_examples
-def test_a_value_that_is_given_later_reaches_the_outputs(shell: Shell) -> None:
-    test_output = shell.weft(
-        "stack", "set", "DEMO-ecs-colorapp", "PublicLoadBalancer.DNSName=localhost:1"
-    )
-    assert "ColorAppEndpoint  http://localhost:1" in test_output
+    # A value that is given later reaches the outputs at once.
+    said = shell.weft("stack", "set", "DEMO-ecs-colorapp", "PublicLoadBalancer.DNSName=localhost:1")
+    assert "ColorAppEndpoint  http://localhost:1" in said
 
 
 def network(client: Any, prefix: str) -> None:
@@ -303,3 +298,33 @@ def test_options_for_templates_are_for_templates(shell: Shell, tmp_path: Path) -
     (tmp_path / "a.yaml").write_text(TEMPLATE)
     said = shell.weft("apply", "-f", str(tmp_path), code=2)
     assert "applied alone" in said
+
+
+def test_what_stands_already_is_taken_into_a_stack_as_it_is(
+    shell: Shell, weft: Served, tmp_path: Path
+) -> None:
+    shell.weft("apply", "-f", str(ROOT / "examples" / "colorapp" / "weft.yaml"))
+    exported = shell.weft("export", "--mesh", "my-first-appmesh", "--format", "cfn")
+    file = tmp_path / "exported.yaml"
+    file.write_text(exported)
+    tables = weft.parts.store.state.tables
+    shell.weft("apply", "-f", str(file))
+    assert weft.parts.store.state.tables is tables
+    assert "nothing to change" in shell.weft("apply", "-f", str(file))
+    said = shell.weft("apply", "-f", str(file), "--stack", "second", code=6)
+    assert "belongs to stack exported" in said
+
+
+def test_changes_keep_templates_and_their_secrets_to_themselves(
+    shell: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret.yaml"
+    file.write_text(
+        "Parameters: {Secret: {Type: String, NoEcho: true}}\n"
+        "Resources: {V: {Type: AWS::EC2::VPC, Properties: {X: !Ref Secret}}}\n"
+    )
+    shell.weft("apply", "-f", str(file), "--parameter", "Secret=s3cr3t")
+    revision = json.loads(shell.weft("changes", "-n", "1", "-o", "json"))["changes"][0]["revision"]
+    assert "s3cr3t" not in shell.weft("change", str(revision), "-o", "json")
+    assert "s3cr3t" not in shell.weft("changes", "-n", "3", "-o", "json")
+    assert "s3cr3t" not in shell.weft("stack", "describe", "secret", "-o", "json")

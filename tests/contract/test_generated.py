@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import http.client
+import itertools
 import json
 import time
 from collections import Counter
@@ -51,7 +52,16 @@ class Api:
             "virtualRouterName": ROUTER,
             "virtualGatewayName": GATEWAY,
         }
+        self._names = itertools.count(1)
         self.answers: Counter[str] = Counter()
+
+    @property
+    def revision(self) -> int:
+        return self._weft.revision
+
+    def fresh_name(self) -> str:
+        """Of a resource that no other example has made, or left behind when it failed."""
+        return f"{self._labels['meshName']}-{next(self._names)}"
 
     def __call__(self, kind: Kind, verb: Verb, name: str, spec: Any = None) -> tuple[int, Any]:
         (operation,) = [e for e in OPERATIONS if e.kind is kind and e.verb is verb]
@@ -105,7 +115,7 @@ def api(weft: Served, appmesh: Any, mesh: str) -> Iterator[Api]:
 
 def comes_back(api: Api, kind: Kind, first: Any, second: Any) -> None:
     """Create, read, update, read, delete: each time the spec as it was sent."""
-    name = f"{api._labels['meshName']}-made" if kind is Kind.MESH else "made"
+    name = api.fresh_name()
     for verb, spec in ((Verb.CREATE, first), (Verb.UPDATE, second)):
         status, answer = api(kind, verb, name, spec)
         assert status == 200, (spec, answer)
@@ -147,7 +157,7 @@ def broken(draw: st.DrawFn, kind: Kind) -> Any:
             case "twice" if isinstance(holder[last], list):
                 holder[last] *= draw(st.sampled_from([2, 20]))
             case _:
-                holder[last] = draw(_OTHERS)
+                holder[last] = copy.deepcopy(draw(_OTHERS))
     return whole.get("spec")
 
 
@@ -166,10 +176,10 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 def is_taken_or_refused(api: Api, kind: Kind, spec: Any) -> None:
     """200 and written, or an error of the model and nothing written; never a fault of ours."""
-    name = f"{api._labels['meshName']}-broken" if kind is Kind.MESH else "broken"
-    before = api._weft.revision
+    name = api.fresh_name()
+    before = api.revision
     status, _ = api(kind, Verb.CREATE, name, spec)
-    assert api._weft.revision == before + (status == 200)
+    assert api.revision == before + (status == 200)
     if status == 200:
         assert api(kind, Verb.DELETE, name)[0] == 200
 

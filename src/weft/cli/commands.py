@@ -52,7 +52,7 @@ SECTIONS = (
             Entry("apply", "files:apply", "Make the mesh as files say."),
             Entry("diff", "files:diff", "Show what apply would change."),
             Entry("export", "export:export", "Write a mesh as files."),
-            Entry("stack", "stack:stack", "Stacks of CloudFormation templates."),
+            Entry("stack", "stack:stack", "Stacks made of CloudFormation templates."),
             Entry("delete", "resources:delete", "Delete resources by name."),
             Entry("changes", "history:changes", "Who changed what, newest first."),
             Entry("change", "history:change", "What one revision changed, place by place."),

@@ -40,35 +40,35 @@ def _matching(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _at_most(length: int) -> Any:
+def at_most(length: int) -> Any:
     return Field(max_length=length)
 
 
 NamespaceName = Annotated[
     str,
-    _at_most(1024),
+    at_most(1024),
     _matching(r"(?!arn:)[!-~]+", "printable ASCII without blanks, and not begin with arn:"),
 ]
-PrivateName = Annotated[NamespaceName, _at_most(253)]
+PrivateName = Annotated[NamespaceName, at_most(253)]
 PublicName = Annotated[
     str,
-    _at_most(253),
+    at_most(253),
     _matching(rf"(?:{_DNS_LABEL}\.)+{_DNS_LABEL}", "the form of a domain, as in example.com"),
 ]
-AnyNamespaceName = Annotated[str, _at_most(1024), _matching(r"[!-~]+", "printable ASCII")]
+AnyNamespaceName = Annotated[str, at_most(1024), _matching(r"[!-~]+", "printable ASCII")]
 ServiceName = Annotated[
     str,
-    _at_most(127),
+    at_most(127),
     _matching(
         rf"{_LABEL}(?:\.{_LABEL})*|\.", "letters, digits, _ and -, with dots between the parts"
     ),
 ]
 Id = Annotated[str, Field(min_length=1, max_length=255)]
 """An id, or an ARN that ends with it."""
-RequestId = Annotated[str, _at_most(64)]
-Description = Annotated[str, _at_most(1024)]
+RequestId = Annotated[str, at_most(64)]
+Description = Annotated[str, at_most(1024)]
 InstanceId = Annotated[
-    str, _at_most(64), _matching(r"[0-9A-Za-z_/:.@-]+", "letters, digits and _ / : . @ -")
+    str, at_most(64), _matching(r"[0-9A-Za-z_/:.@-]+", "letters, digits and _ / : . @ -")
 ]
 Ttl = Annotated[int, Field(ge=0, le=2147483647, alias="TTL")]
 Account = Annotated[str, _matching(r"[0-9]{12}", "twelve digits")]
@@ -77,18 +77,18 @@ _AttributeName = Annotated[
     str, Field(min_length=1, max_length=255), _matching(r"[!-~]+", "printable ASCII without blanks")
 ]
 _AttributeValue = Annotated[
-    str, _at_most(1024), _matching(r"(?:[!-~][ \t!-~]*)?", "printable ASCII, no blank in front")
+    str, at_most(1024), _matching(r"(?:[!-~][ \t!-~]*)?", "printable ASCII, no blank in front")
 ]
 Attributes = dict[_AttributeName, _AttributeValue]
 ServiceAttributes = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=255)], Annotated[str, _at_most(1024)]],
+    dict[Annotated[str, Field(min_length=1, max_length=255)], Annotated[str, at_most(1024)]],
     Field(min_length=1),
 ]
 
 
 class Tag(Request):
     key: Annotated[str, Field(min_length=1, max_length=128)]
-    value: Annotated[str, _at_most(256)]
+    value: Annotated[str, at_most(256)]
 
     @classmethod
     def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
@@ -138,7 +138,7 @@ class CreatePrivateDnsNamespace(Request):
     name: PrivateName
     creator_request_id: RequestId | None = None
     description: Description | None = None
-    vpc: Annotated[str, _at_most(64)]
+    vpc: Annotated[str, at_most(64)]
     tags: TagList | None = None
     properties: NamespaceProperties | None = None
 
@@ -197,39 +197,6 @@ class ById(Request):
     id: Id
 
 
-class Filter(Request):
-    name: str
-    values: Annotated[
-        Items[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1)
-    ]
-    condition: Literal["EQ", "IN", "BETWEEN", "BEGINS_WITH"] = "EQ"
-
-    @classmethod
-    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
-        number, condition = len(items(raw, "Values")), at(raw, "Condition") or "EQ"
-        if condition in ("EQ", "BEGINS_WITH") and number > 1:
-            yield ("Values",), f"must have one item for {condition}, not {number}"
-        if condition == "BETWEEN" and number != 2:
-            yield ("Values",), f"must have two items for BETWEEN, not {number}"
-
-
-class Paged(Request):
-    max_results: Annotated[int, Field(ge=1, le=100)] | None = None
-    next_token: Annotated[str, _at_most(4096)] | None = None
-
-
-class Filtered(Paged):
-    filters: Items[Filter] | None = None
-
-
-class NamespaceFilter(Filter):
-    name: Literal["TYPE", "NAME", "HTTP_NAME", "RESOURCE_OWNER"]
-
-
-class ListNamespaces(Filtered):
-    filters: Items[NamespaceFilter] | None = None
-
-
 # --- services ------------------------------------------------------------------------------
 
 
@@ -251,7 +218,7 @@ def _record_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
 
 
 class DnsConfig(Request):
-    namespace_id: Annotated[str, _at_most(255)] | None = None
+    namespace_id: Annotated[str, at_most(255)] | None = None
     """An older place for the member of the service itself."""
     routing_policy: Literal["MULTIVALUE", "WEIGHTED"] | None = None
     dns_records: Records
@@ -274,7 +241,7 @@ class DnsConfigChange(Request):
 
 class HealthCheckConfig(Request):
     type: Literal["HTTP", "HTTPS", "TCP"]
-    resource_path: Annotated[str, _at_most(255)] | None = None
+    resource_path: Annotated[str, at_most(255)] | None = None
     failure_threshold: Annotated[int, Field(ge=1, le=10)] | None = None
 
     @classmethod
@@ -289,7 +256,7 @@ class HealthCheckCustomConfig(Request):
 
 class CreateService(Request):
     name: ServiceName
-    namespace_id: Annotated[str, _at_most(255)] | None = None
+    namespace_id: Annotated[str, at_most(255)] | None = None
     creator_request_id: RequestId | None = None
     description: Description | None = None
     dns_config: DnsConfig | None = None
@@ -321,14 +288,6 @@ class UpdateService(Request):
     service: ServiceChange
 
 
-class ServiceFilter(Filter):
-    name: Literal["NAMESPACE_ID", "RESOURCE_OWNER"]
-
-
-class ListServices(Filtered):
-    filters: Items[ServiceFilter] | None = None
-
-
 class OfService(Request):
     service_id: Id
 
@@ -339,7 +298,7 @@ class UpdateServiceAttributes(OfService):
 
 class DeleteServiceAttributes(OfService):
     attributes: Annotated[
-        Items[Annotated[str, _at_most(255)]], Field(min_length=1, max_length=MAX_ATTRIBUTES)
+        Items[Annotated[str, at_most(255)]], Field(min_length=1, max_length=MAX_ATTRIBUTES)
     ]
 
 
@@ -353,60 +312,14 @@ class RegisterInstance(OfService):
 
 
 class OfInstance(OfService):
-    instance_id: Annotated[str, _at_most(64)]
+    instance_id: Annotated[str, at_most(64)]
 
 
 class UpdateInstanceCustomHealthStatus(OfInstance):
     status: Literal["HEALTHY", "UNHEALTHY"]
 
 
-class ListInstances(Paged):
-    service_id: Id
-
-
-class GetInstancesHealthStatus(Paged):
-    service_id: Id
-    instances: Annotated[Items[Annotated[str, _at_most(64)]], Field(min_length=1)] | None = None
-
-
-class DiscoverInstancesRevision(Request):
-    namespace_name: AnyNamespaceName
-    service_name: ServiceName
-    owner_account: Account | None = None
-
-
-class DiscoverInstances(DiscoverInstancesRevision):
-    max_results: Annotated[int, Field(ge=1, le=1000)] = 100
-    query_parameters: Attributes | None = None
-    optional_parameters: Attributes | None = None
-    health_status: Literal["HEALTHY", "UNHEALTHY", "ALL", "HEALTHY_OR_ELSE_ALL"] = (
-        "HEALTHY_OR_ELSE_ALL"
-    )
-
-
-# --- operations and tags -------------------------------------------------------------------
-
-
-class GetOperation(Request):
-    operation_id: Id
-    owner_account: Account | None = None
-
-
-class OperationFilter(Filter):
-    name: Literal["NAMESPACE_ID", "SERVICE_ID", "STATUS", "TYPE", "UPDATE_DATE"]
-
-    @classmethod
-    def problems(cls, raw: Mapping[str, Any]) -> Iterator[Found]:
-        yield from super().problems(raw)
-        if at(raw, "Name") != "UPDATE_DATE":
-            return
-        for i, value in enumerate(items(raw, "Values")):
-            if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,13}(\.[0-9]{1,6})?", value):
-                yield ("Values", i), "must be seconds or milliseconds since 1970"
-
-
-class ListOperations(Filtered):
-    filters: Items[OperationFilter] | None = None
+# --- tags ----------------------------------------------------------------------------------
 
 
 Arn = Annotated[str, Field(min_length=1, max_length=1011, alias="ResourceARN")]

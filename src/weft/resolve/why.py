@@ -13,9 +13,10 @@ from typing import cast
 from weft.errors import BadRequest, NotFound
 from weft.ir import cluster
 from weft.ir import route as ir
+from weft.model.cloud_map import id_behind
 from weft.model.listener import HttpTimeout
 from weft.model.meta import Resource
-from weft.model.virtual_node import VirtualNodeSpec
+from weft.model.virtual_node import ByCloudMap, VirtualNodeSpec
 from weft.model.virtual_router import RouteSpec
 from weft.names import Key, Kind, View, parse_egress_cluster
 from weft.resolve import clusters, retries, routes, specs
@@ -67,7 +68,7 @@ class Share:
     percent: float
     cluster: str
     found_by: str
-    """``registry`` or ``dns HOSTNAME``."""
+    """``registry``, ``dns HOSTNAME`` or ``cloud map NAMESPACE/SERVICE``."""
     endpoints: tuple[str, ...]
     request_timeout: Setting | None
     """Of the target's own listener: the lower of the two limits ends the request."""
@@ -269,10 +270,6 @@ def _shares(reading: Reading, mesh: str, targets: tuple[ir.Target, ...]) -> tupl
         target = clusters.Target(mesh, named.node, named.port, cluster.Protocol(named.protocol))
         reached = reading.part(clusters.reached, target)
         told = reached.assignment.endpoints if reached.assignment else ()
-        discovery = reached.cluster.discovery
-        found_by = (
-            f"dns {discovery.address.host}" if isinstance(discovery, cluster.Dns) else "registry"
-        )
         shares.append(
             Share(
                 named.node,
@@ -280,13 +277,26 @@ def _shares(reading: Reading, mesh: str, targets: tuple[ir.Target, ...]) -> tupl
                 each.weight,
                 round(100 * each.weight / total, 1) if total else 0.0,
                 each.cluster,
-                found_by,
+                _found_by(reading, target, reached.cluster.discovery),
                 tuple(f"{one.host}:{one.port}" for one in told),
                 _server_timeout(reading, target),
                 Setting(str(UNLIMITED), default=True),
             )
         )
     return tuple(shares)
+
+
+def _found_by(reading: Reading, target: clusters.Target, discovery: cluster.Discovery) -> str:
+    if isinstance(discovery, cluster.Dns):
+        return f"dns {discovery.address.host}"
+    spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    match spec.service_discovery:
+        case ByCloudMap(aws_cloud_map=asked):
+            place = f"cloud map {asked.namespace_name}/{asked.service_name}"
+            known = id_behind(reading, asked.namespace_name, asked.service_name)
+            return place if known else f"{place}, which is not there"
+        case _:
+            return "registry"
 
 
 def _server_timeout(reading: Reading, target: clusters.Target) -> Setting | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft.errors import BadRequest
@@ -21,7 +21,7 @@ _TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 class Access:
     """All of it may be missing: a control plane on loopback asks nobody."""
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     """Said in the environment."""
     token_file: str | None = None
     """Read at every start of Envoy, so that a new token needs no new sidecar."""
@@ -33,13 +33,18 @@ class Access:
         if self.token_file:
             self.token = _read(self.token_file)
 
-    def initial_metadata(self) -> list[Json]:
-        """What every stream to the control plane begins with."""
+    def authorization(self) -> str | None:
+        """What a request to the control plane says of us."""
         if self.token_file:
             # A file that is just being replaced must not end a sidecar that served until now.
             with suppress(BadRequest):
                 self.token = _read(self.token_file)
-        return [{"key": "authorization", "value": f"Bearer {self.token}"}] if self.token else []
+        return f"Bearer {self.token}" if self.token else None
+
+    def initial_metadata(self) -> list[Json]:
+        """What every stream to the control plane begins with."""
+        said = self.authorization()
+        return [{"key": "authorization", "value": said}] if said else []
 
     def transport_socket(self, xds: Address) -> Json | None:
         """TLS to the control plane, which must be of our authorities and have the name we call it by."""

@@ -382,7 +382,7 @@ def _registration(
         return None
     return Registration(
         asked.register,
-        asked.token,
+        asked.access,
         asked.proxy,
         instance,
         addresses_of(ports.ingress, asked.addresses),

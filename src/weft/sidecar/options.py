@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
@@ -43,7 +43,6 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
-    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +192,6 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
-TOKEN_VARIABLE = "WEFT_TOKEN"  # noqa: S105 - the name of a variable
-"""A secret, so it has no flag: arguments can be read by others."""
 
 FLAGS = (
     PROXY,
@@ -227,7 +224,6 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
-A token for --register is taken from WEFT_TOKEN.
 
 Example:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -338,7 +334,6 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
-        token=environment.get(TOKEN_VARIABLE) or None,
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)

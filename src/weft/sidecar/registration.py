@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from weft.errors import Unreachable
 from weft.names import IngressPort, ProxyId
+from weft.sidecar.access import Access
 from weft.sidecar.admin import parse_response, quoted
 from weft.sidecar.values import Advertised, Api
 
@@ -42,7 +43,7 @@ class Registration:
     def __init__(
         self,
         api: Api,
-        token: str | None,
+        access: Access,
         proxy: ProxyId,
         instance: str,
         addresses: Mapping[int, str],
@@ -50,7 +51,7 @@ class Registration:
         warn: Callable[[str], None],
     ) -> None:
         self._api = api
-        self._token = token
+        self._access = access
         self._path = (
             f"/weft/v1/meshes/{quoted(proxy.mesh)}/virtualNodes/{quoted(proxy.name)}"
             f"/instances/{quoted(instance)}"
@@ -132,6 +133,7 @@ class Registration:
     ) -> int:
         """The status of the answer; Unreachable, with the registry's words, unless it is expected."""
         sent = b"" if body is None else json.dumps(body).encode()
+        authorization = self._access.authorization()
         lines = [
             f"{method} {path} HTTP/1.1",
             f"Host: {str(self._api).partition('//')[2]}",
@@ -139,7 +141,7 @@ class Registration:
             "Connection: close",
             f"Content-Length: {len(sent)}",
             *(["Content-Type: application/json"] if sent else []),
-            *([f"Authorization: Bearer {self._token}"] if self._token else []),
+            *([f"Authorization: {authorization}"] if authorization else []),
         ]
         raw = self._exchanged(("\r\n".join(lines) + "\r\n\r\n").encode() + sent)
         status, answer = parse_response(raw)
@@ -170,8 +172,10 @@ class Registration:
         import ssl  # Costs a tenth of a sidecar's memory, and few need it.
 
         try:
-            # SSL_CERT_FILE and SSL_CERT_DIR say whom to trust.
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=self._api.host)
+            context = ssl.create_default_context(cafile=self._access.ca)
+            if self._access.certificate and self._access.key:
+                context.load_cert_chain(self._access.certificate, self._access.key)
+            return context.wrap_socket(plain, server_hostname=self._api.host)
         except BaseException:
             plain.close()
             raise

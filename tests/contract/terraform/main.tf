@@ -10,10 +10,6 @@ terraform {
 }
 
 provider "aws" {
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_requesting_account_id  = true
-
   default_tags {
     tags = {
       made-by = "terraform"

@@ -9,7 +9,8 @@ from typing import Any
 
 from weft.clock import ManualClock
 from weft.manifests.cloudformation.parameters import Previous
-from weft.manifests.cloudformation.plan import Place, Plan, Request, plan
+from weft.manifests.cloudformation.plan import Place, Plan, Request
+from weft.manifests.cloudformation.planner import plan
 from weft.manifests.cloudformation.reading import problem_of
 from weft.manifests.cloudformation.stack import STACKS, Stack
 from weft.manifests.cloudformation.template import parse

@@ -500,3 +500,14 @@ def test_five_thousand_resources_are_planned_in_bounded_time() -> None:
     made = planned(text)
     assert (len(made.moves), made.findings) == (5000, ())
     assert time.monotonic() - began < 20
+
+
+def test_texts_that_make_texts_are_bounded() -> None:
+    properties = ", ".join(f"X{i}: !Join [!Ref P, !Ref L]" for i in range(10))
+    text = "Parameters: {P: {Type: String}, L: {Type: CommaDelimitedList}}\nResources:\n" + "".join(
+        f"  V{i}: {{Type: AWS::EC2::VPC, Properties: {{{properties}}}}}\n" for i in range(20)
+    )
+    found = problems(text, P="x" * 16_000, L=",".join(["y"] * 60))
+    assert [each.partition("the template ")[2] for each in found] == [
+        "makes more than 67108864 characters of text"
+    ]

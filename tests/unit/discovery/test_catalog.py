@@ -14,6 +14,7 @@ from weft.discovery import cloud_map
 from weft.discovery.catalog import Catalog
 from weft.discovery.cloud_map_errors import NamespaceAlreadyExists, OperationNotFound
 from weft.discovery.operations import REMEMBERED, Operations, OperationType, Target
+from weft.errors import InUse
 from weft.model import cloud_map_requests as requests
 from weft.store.change import Author
 from weft.store.store import Store
@@ -123,6 +124,25 @@ async def test_of_two_who_ask_for_one_name_at_once_one_gets_it(
 
     assert sum(isinstance(each, NamespaceAlreadyExists) for each in done) == 3
     assert len(cloud_map.namespaces(store.state)) == 1
+
+
+async def test_a_change_of_cloud_map_can_be_reverted_unless_something_is_in_the_way(
+    store: Store, clock: ManualClock
+) -> None:
+    catalog = Catalog(store, clock)
+    service = await _service(catalog)
+    made = store.state.revision
+    await catalog.register(_registration(service), ME)
+    with pytest.raises(InUse, match="1 instance"):
+        await store.revert(made, ME)
+
+    of = {"ServiceId": service, "InstanceId": "i"}
+    await catalog.deregister(requests.parse(requests.OfInstance, of), ME)
+    await store.revert(made, ME)
+    assert cloud_map.services(store.state) == []
+    await store.revert(store.state.revision, ME)
+    assert [each.id for each in cloud_map.services(store.state)] == [service]
+    assert cloud_map.service_named(store.state, "ns", "s").id == service
 
 
 def test_only_the_newest_operations_are_remembered(clock: ManualClock) -> None:

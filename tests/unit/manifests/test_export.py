@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from tests.builders import resources, state_from
 from tests.strategies import Said, meshes
 from weft.clock import ManualClock
-from weft.manifests.cloudformation.plan import Place, Request, plan
+from weft.manifests.cloudformation.plan import Place, Request
+from weft.manifests.cloudformation.planner import plan
 from weft.manifests.cloudformation.stack import Stack
 from weft.manifests.cloudformation.template import parse
 from weft.manifests.definition import Definition

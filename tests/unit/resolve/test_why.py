@@ -167,3 +167,17 @@ def test_what_does_not_exist_is_an_error_with_a_fix() -> None:
 )
 def test_paths_are_compared_as_envoy_sees_them(sent: str, seen: str) -> None:
     assert normalised(sent) == seen
+
+
+def test_how_a_virtual_node_is_found_in_cloud_map_is_told() -> None:
+    said = mesh(root=http_route("red:1"))
+    said["nodes"]["red"] = {"listen": "9080/http", "found": "test/red"}
+    assert found_by(said) == "cloud map test/red, which is not there"
+
+    said["cloudmap"] = {"test/red": {"i": {"AWS_INSTANCE_IPV4": "10.0.0.1"}}}
+    assert found_by(said) == "cloud map test/red"
+
+
+def found_by(said: dict[str, Any]) -> str:
+    (share,) = asked(said).targets
+    return share.found_by

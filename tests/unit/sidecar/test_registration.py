@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from weft.errors import BadRequest
 from weft.names import IngressPort, ProxyId
 from weft.sidecar import registration
+from weft.sidecar.access import Access
 from weft.sidecar.options import options
 from weft.sidecar.registration import Registration, addresses_of
 from weft.sidecar.values import Advertised, Api
@@ -80,7 +84,13 @@ def said() -> list[str]:
 @pytest.fixture
 def place(registry: Registry, said: list[str]) -> Iterator[Registration]:
     made = Registration(
-        registry.api, "weft_t", PROXY, "one", {9080: "127.0.0.1:4001"}, said.append, said.append
+        registry.api,
+        Access("weft_t"),
+        PROXY,
+        "one",
+        {9080: "127.0.0.1:4001"},
+        said.append,
+        said.append,
     )
     made.start()
     yield made
@@ -140,11 +150,33 @@ def test_a_refusal_is_said_once_in_the_registrys_words(
 
 def test_a_registry_that_is_away_does_not_keep_a_sidecar_from_its_end(said: list[str]) -> None:
     nobody = Api("127.0.0.1", 1, tls=False)
-    made = Registration(nobody, None, PROXY, "one", {}, said.append, said.append)
+    made = Registration(nobody, Access(), PROXY, "one", {}, said.append, said.append)
     made.start()
     began = time.monotonic()
     made.leave()
     assert time.monotonic() - began < registration.LEAVE_SECONDS
+
+
+def test_a_registry_with_tls_is_one_of_our_authorities(
+    registry: Registry, said: list[str], tmp_path: Path
+) -> None:
+    ours, strange = Authority(tmp_path, "ours"), Authority(tmp_path, "strange")
+    leaf = ours.leaf("api", hosts=("127.0.0.1",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf.certificate, leaf.key)
+    registry.server.socket = context.wrap_socket(registry.server.socket, server_side=True)
+    api = Api("127.0.0.1", registry.server.server_address[1], tls=True)
+
+    for authority in (strange, ours):
+        access = Access(ca=str(authority.certificate))
+        made = Registration(api, access, PROXY, "one", {}, said.append, said.append)
+        made.start()
+        made.tell(ready=True)
+        eventually(lambda: len(said) > 0)
+        made.leave()
+        (words,) = said
+        said.clear()
+        assert ("CERTIFICATE_VERIFY_FAILED" in words) == (authority is strange), words
 
 
 def test_others_reach_a_listener_at_its_socket_unless_it_says_otherwise() -> None:
@@ -190,5 +222,5 @@ def test_a_gateway_is_not_registered() -> None:
 
 def test_a_token_comes_from_the_environment_and_does_not_print_itself() -> None:
     made = options(["--proxy", str(PROXY), "--data", "x"], {"WEFT_TOKEN": "weft_secret"})
-    assert made.token == "weft_secret"
+    assert made.access.authorization() == "Bearer weft_secret"
     assert "weft_secret" not in repr(made)

@@ -12,7 +12,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from weft.api.cloudformation.refusals import ValidationError
+from weft.api.cloudformation.placing import findings_of
+from weft.api.cloudformation.removal import removal
 from weft.api.parts import Parts
 from weft.errors import (
     Conflict,
@@ -23,32 +24,23 @@ from weft.errors import (
     NotFound,
     TooManyTags,
     Unavailable,
-    WeftError,
 )
 from weft.manifests.cloudformation import happenings
-from weft.manifests.cloudformation.cloudmap import CloudMap
 from weft.manifests.cloudformation.parameters import Given, Previous
-from weft.manifests.cloudformation.plan import Place, Plan, Request, plan
+from weft.manifests.cloudformation.plan import Place, Plan, Request
+from weft.manifests.cloudformation.planner import plan
 from weft.manifests.cloudformation.reading import Finding, problem_of, refuse
-from weft.manifests.cloudformation.spelling import place_of
 from weft.manifests.cloudformation.stack import (
-    CHANGE_SETS,
-    DELETED,
-    EVENTS,
     GIVEN,
-    MAX_DELETED,
     STACKS,
     Stack,
-    deleted_stacks,
     given_values,
-    importers,
     remembered,
     stack_named,
 )
 from weft.manifests.cloudformation.template import Template, parse
-from weft.manifests.document import Path
 from weft.store import document
-from weft.store.change import Applied, Author, Delete, Keep, Step
+from weft.store.change import Applied, Author, Keep, Step
 from weft.store.state import MeshState
 
 _OF_A_RESOURCE = (Invalid, NotFound, Conflict, InUse, Forbidden, LimitExceeded, TooManyTags)
@@ -72,6 +64,7 @@ class Wanted:
     values: Mapping[str, str] = field(default_factory=dict)
     """More values in the place of stand-ins; an empty one takes a value back."""
     refuse_foreign: bool = False
+    adopt: bool = False
     change_set_id: str | None = None
 
 
@@ -168,6 +161,7 @@ class Stacks:
             wanted.tags if wanted.tags is not None else base.tags if base else {},
             values,
             wanted.refuse_foreign,
+            wanted.adopt,
             arns if arns is not None else base.notification_arns if base else (),
         )
         place = Place(self.region, self.account, stack_id, self.now())
@@ -362,56 +356,17 @@ class Stacks:
     ) -> tuple[Stack, int]:
         """Delete a stack and what it made; the caller has the turn."""
         state, at = self._store.state, self.now()
-        kept = set(retain) | {
-            name for name, each in stack.resources.items() if each.deletion_policy == "Retain"
-        }
-        for each in stack.outputs:
-            users = [u for u in importers(state, each.export) if u != stack.name]
-            if each.export and users:
-                raise ValidationError(
-                    f"Export {each.export} cannot be deleted as it is in use by "
-                    f"{' and '.join(users)}"
-                )
-        steps: list[Step] = []
-        owners: dict[str, str] = {}
-        findings: list[Finding] = []
-        cloud_map = CloudMap(state, "", at)
-        cloud_map.remove(
-            (each for name, each in stack.resources.items() if name not in kept), findings
-        )
-        for name, resource in stack.resources.items():
-            key = resource.mesh_key
-            if key is not None and name not in kept and state.resource(key) is not None:
-                owners[resource.key] = name
-                steps.append(Delete(key))
-        gone = replace(stack, status="DELETE_COMPLETE", reason="", deleted_at=at)
-        happened = happenings.deleted(stack, kept)
-        gone, remembering = remembered(gone, happened, at, token, state)
-        if len(gone.template) > _MAX_DELETED_TEMPLATE:
-            gone = replace(gone, template="")
-        gone = replace(gone, resources={}, outputs=(), imports=())
-        forget = [
-            Keep(STACKS, stack.name, None),
-            Keep(GIVEN, stack.name, None),
-            Keep(DELETED, gone.uuid, gone.to_document()),
-            *(
-                Keep(CHANGE_SETS, id, None)
-                for id, each in state.collection(CHANGE_SETS).items()
-                if each["stackId"] == stack.id
-            ),
-            *_oldest_forgotten(state),
-        ]
+        made = removal(state, stack, frozenset(retain), at, token)
+        findings = list(made.findings)
         if not findings:
             try:
-                applied = await self._decided(
-                    state, [*steps, *cloud_map.steps, *forget, *remembering], author, note
-                )
+                applied = await self._decided(state, made.steps, author, note)
             except _OF_A_RESOURCE as error:
                 if isinstance(error, InUse) and not record_failure:
                     raise
-                findings = findings_of(error, owners)
+                findings = findings_of(error, made.owners)
             else:
-                return gone, applied.revision
+                return made.gone, applied.revision
         if not record_failure:
             found = parse(stack.template).document
             raise Invalid(problem_of(found, each) for each in findings)
@@ -442,36 +397,3 @@ class Stacks:
     async def keep(self, steps: Iterable[Step], author: Author, *, note: str) -> int:
         """Write documents that touch no mesh."""
         return (await self._store.apply([*steps], author, note=note)).revision
-
-
-def _oldest_forgotten(state: MeshState) -> list[Step]:
-    found: list[Step] = []
-    for stack in deleted_stacks(state)[MAX_DELETED - 1 :]:
-        found.append(Keep(DELETED, stack.uuid, None))
-        found += [
-            Keep(EVENTS, name, None)
-            for name in state.collection(EVENTS)
-            if name.startswith(f"{stack.uuid}/")
-        ]
-    return found
-
-
-def findings_of(error: WeftError, owners: Mapping[str, str]) -> list[Finding]:
-    """The store's reasons, said of places in the template."""
-    if isinstance(error, Invalid):
-        return [_placed(each.path, each.message, owners) for each in error.problems]
-    key = next(iter(getattr(error, "__notes__", ())), "")
-    return [_placed(key, error.message, owners)]
-
-
-def _placed(path: str, message: str, owners: Mapping[str, str]) -> Finding:
-    """``KEY spec.x`` at its place; a key that is refused for it may have blanks."""
-    end = len(path)
-    while end > 0:
-        if (logical_id := owners.get(path[:end])) is not None:
-            at: Path = ("Resources", logical_id)
-            rest = path[end + 1 :]
-            place = place_of(rest, (*at, "Properties")) if rest else at
-            return Finding(place, message, late=True)
-        end = path.rfind(" ", 0, end)
-    return Finding((), f"{path}: {message}" if path else message, late=True)

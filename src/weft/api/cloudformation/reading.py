@@ -14,10 +14,10 @@ from weft.errors import Invalid
 from weft.manifests.cloudformation import parameters
 from weft.manifests.cloudformation.reading import refuse
 from weft.manifests.cloudformation.stack import (
+    Events,
     Stack,
     StackResource,
     deleted_stacks,
-    events_of,
     exports,
     importers,
     stack_named,
@@ -93,7 +93,7 @@ class Reading:
 
     async def events(self, _call: Call, members: Members) -> Reply:
         stack = self._stack(members)
-        rows = list(events_of(self._engine.state, stack.uuid))
+        rows = Events(self._engine.state, stack.uuid)
         chosen, token = inputs.page(rows, members)
         return Reply(
             {"StackEvents": [shapes.event(stack, each) for each in chosen], "NextToken": token}

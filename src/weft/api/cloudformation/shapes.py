@@ -9,7 +9,7 @@ from typing import Any
 from weft.manifests.cloudformation.happenings import RECORDED
 from weft.manifests.cloudformation.parameters import as_text
 from weft.manifests.cloudformation.plan import Act, Move
-from weft.manifests.cloudformation.stack import STACK_TYPE, Happened, Stack, StackResource
+from weft.manifests.cloudformation.stack import STACK_TYPE, Event, Stack, StackResource
 from weft.manifests.cloudformation.template import Template
 from weft.store import document
 
@@ -101,19 +101,19 @@ def resource(of: Stack, found: StackResource, *, time: str) -> Shape:
     }
 
 
-def event(of: Stack, row: tuple[str, int, str, Happened]) -> Shape:
-    id, at, token, happened = row
+def event(of: Stack, found: Event) -> Shape:
+    happened = found.happened
     return {
         "StackId": of.id,
-        "EventId": id,
+        "EventId": found.id,
         "StackName": of.name,
         "LogicalResourceId": happened.logical_id,
         "PhysicalResourceId": of.id if happened.type == STACK_TYPE else happened.physical_id,
         "ResourceType": happened.type,
-        "Timestamp": moment(at),
+        "Timestamp": moment(found.at),
         "ResourceStatus": happened.status,
         "ResourceStatusReason": happened.reason or None,
-        "ClientRequestToken": token or None,
+        "ClientRequestToken": found.token or None,
     }
 
 

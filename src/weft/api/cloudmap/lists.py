@@ -12,7 +12,7 @@ from typing import TypeVar
 from weft.discovery.cloud_map import id_of
 from weft.discovery.cloud_map_errors import InvalidInput
 from weft.errors import Problem
-from weft.model.cloud_map_requests import Filter, Paged
+from weft.model.cloud_map_queries import Filter, Paged
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from weft.discovery.catalog import Catalog, Done
 from weft.discovery.cloud_map_errors import InvalidInput, NamespaceNotFound, OperationNotFound
 from weft.discovery.operations import STATUS, Operation, Target
 from weft.errors import BadRequest, Invalid
+from weft.model import cloud_map_queries as queries
 from weft.model import cloud_map_requests as requests
 from weft.model.cloud_map import Instance, NamespaceType, Service, Wanted
 from weft.model.cloud_map import discovered as discovered_among
@@ -125,7 +126,7 @@ class CloudMap:
         return Reply({"Namespace": self._answers.namespace(found, number)})
 
     async def list_namespaces(self, _call: Call, sent: Members) -> Reply:
-        asked, state = _parsed(requests.ListNamespaces, sent), self._catalog.state
+        asked, state = _parsed(queries.ListNamespaces, sent), self._catalog.state
         found = [
             each
             for each in cloud_map.namespaces(state)
@@ -169,7 +170,7 @@ class CloudMap:
         return Reply({"Service": self._service(found)})
 
     async def list_services(self, _call: Call, sent: Members) -> Reply:
-        asked = _parsed(requests.ListServices, sent)
+        asked = _parsed(queries.ListServices, sent)
         found = [
             each
             for each in cloud_map.services(self._catalog.state)
@@ -218,7 +219,7 @@ class CloudMap:
         )
 
     async def list_instances(self, _call: Call, sent: Members) -> Reply:
-        asked, state = _parsed(requests.ListInstances, sent), self._catalog.state
+        asked, state = _parsed(queries.ListInstances, sent), self._catalog.state
         service = cloud_map.service(state, asked.service_id)
         chosen, more = self._page_of(service, cloud_map.instances(state, service), asked)
         summaries = [self._answers.instance_summary(each) for each in chosen]
@@ -227,7 +228,7 @@ class CloudMap:
         )
 
     async def get_instances_health_status(self, _call: Call, sent: Members) -> Reply:
-        asked, state = _parsed(requests.GetInstancesHealthStatus, sent), self._catalog.state
+        asked, state = _parsed(queries.GetInstancesHealthStatus, sent), self._catalog.state
         service = cloud_map.service(state, asked.service_id)
         if asked.instances is None:
             found = cloud_map.instances(state, service)
@@ -243,7 +244,7 @@ class CloudMap:
         return Reply({}, done.revision)
 
     async def discover_instances(self, _call: Call, sent: Members) -> Reply:
-        asked, state = _parsed(requests.DiscoverInstances, sent), self._catalog.state
+        asked, state = _parsed(queries.DiscoverInstances, sent), self._catalog.state
         service = self._named(asked)
         found = discovered_among(
             cloud_map.instances(state, service),
@@ -262,20 +263,20 @@ class CloudMap:
         )
 
     async def discover_instances_revision(self, _call: Call, sent: Members) -> Reply:
-        service = self._named(_parsed(requests.DiscoverInstancesRevision, sent))
+        service = self._named(_parsed(queries.DiscoverInstancesRevision, sent))
         return Reply({"InstancesRevision": revision_of(self._catalog.state, service.id)})
 
     # --- operations and tags ---
 
     async def get_operation(self, _call: Call, sent: Members) -> Reply:
-        asked = _parsed(requests.GetOperation, sent)
+        asked = _parsed(queries.GetOperation, sent)
         if asked.owner_account not in (None, self._answers.account):
             raise OperationNotFound(f"account {asked.owner_account} has no operations here")
         found = self._catalog.operations.get(asked.operation_id)
         return Reply({"Operation": self._answers.operation(found)})
 
     async def list_operations(self, _call: Call, sent: Members) -> Reply:
-        asked = _parsed(requests.ListOperations, sent)
+        asked = _parsed(queries.ListOperations, sent)
         found = [each for each in self._catalog.operations if passes(asked.filters, _values(each))]
         chosen, more = page(found, lambda each: f"{each.number:012d}", of="operations", asked=asked)
         summaries = [{"Id": each.id, "Status": STATUS} for each in chosen]
@@ -303,12 +304,12 @@ class CloudMap:
         return len(self._catalog.state.collection(service.instances))
 
     def _page_of(
-        self, service: Service, found: list[Instance], asked: requests.Paged
+        self, service: Service, found: list[Instance], asked: queries.Paged
     ) -> tuple[list[Instance], dict[str, str]]:
         chosen, more = page(found, lambda each: each.id, of=service.id, asked=asked)
         return list(chosen), more
 
-    def _named(self, asked: requests.DiscoverInstancesRevision) -> Service:
+    def _named(self, asked: queries.DiscoverInstancesRevision) -> Service:
         if asked.owner_account not in (None, self._answers.account):
             raise NamespaceNotFound(
                 f"account {asked.owner_account} shares no namespace {asked.namespace_name}"

@@ -14,6 +14,8 @@ from weft.store.change import Change
 
 _PAGE = 50
 _LARGEST_PAGE = 1000
+_TOLD_BY_STACKS = "cloudformation/"
+"""Documents with whole templates and secret parameters in them; weft stack shows what matters."""
 
 
 class Changes:
@@ -58,8 +60,9 @@ def _page(found: Sequence[Change], limit: int) -> Answer:
 def _whole(change: Change) -> Answer:
     document = summary(change)
     for shown, entry in zip(document["entries"], change.entries, strict=True):
-        shown["before"] = entry.before
-        shown["after"] = entry.after
+        hidden = entry.id.startswith(_TOLD_BY_STACKS)
+        shown["before"] = None if hidden else entry.before
+        shown["after"] = None if hidden else entry.after
     return answer(document)
 
 
@@ -74,7 +77,9 @@ def summary(change: Change) -> dict[str, Any]:
             {
                 "id": entry.id,
                 "action": entry.action.value,
-                "differences": differences(entry.differences),
+                "differences": (
+                    [] if entry.id.startswith(_TOLD_BY_STACKS) else differences(entry.differences)
+                ),
             }
             for entry in change.entries
         ],

@@ -19,10 +19,10 @@ from weft.manifests.cloudformation.parameters import Previous, as_text
 from weft.manifests.cloudformation.plan import Act
 from weft.manifests.cloudformation.reading import problem_of, refuse
 from weft.manifests.cloudformation.stack import (
+    Events,
     Stack,
     StackOutput,
     StackResource,
-    events_of,
     given_values,
     stack_named,
     stacks,
@@ -75,22 +75,19 @@ class Handlers:
         query = call.known_query("limit")
         limit = whole_number(query, "limit", default=100, least=1, most=10_000)
         stack = self._stack(call)
-        found = []
-        for id, at, token, happened in events_of(self._engine.state, stack.uuid):
-            found.append(
-                {
-                    "id": id,
-                    "at": moment(document.moment(at)),
-                    "logicalId": happened.logical_id,
-                    "type": happened.type,
-                    "physicalId": happened.physical_id,
-                    "status": happened.status,
-                    "reason": happened.reason,
-                    "token": token,
-                }
-            )
-            if len(found) == limit:
-                break
+        found = [
+            {
+                "id": each.id,
+                "at": moment(document.moment(each.at)),
+                "logicalId": each.happened.logical_id,
+                "type": each.happened.type,
+                "physicalId": each.happened.physical_id,
+                "status": each.happened.status,
+                "reason": each.happened.reason,
+                "token": each.token,
+            }
+            for each in Events(self._engine.state, stack.uuid)[:limit]
+        ]
         return answer({"events": found})
 
     def _stack(self, call: Call) -> Stack:
@@ -123,7 +120,7 @@ class Handlers:
             planned = await self._engine.planned(wanted)
             found = wanted.template.document
             refuse(found, list(planned.plan.findings))
-            if problems := await self._engine.tried(planned, call.author):
+            if dry_run and (problems := await self._engine.tried(planned, call.author)):
                 raise Invalid(problem_of(found, each) for each in problems)
             if dry_run or not (planned.changed or planned.given_changed):
                 return answer(_outcomes(planned, self._engine.state.revision, dry_run=dry_run))
@@ -167,6 +164,7 @@ class Handlers:
             tags,
             values=values,
             refuse_foreign=foreign == "refuse",
+            adopt=True,
         )
         return wanted, bool(dry_run), str(note)
 

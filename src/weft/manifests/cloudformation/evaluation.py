@@ -34,6 +34,8 @@ NO_VALUE: Final = _Mark("AWS::NoValue")
 UNKNOWN: Final = _Mark("unknown")
 """A value that a mistake, told elsewhere, keeps from being known."""
 
+MAX_MADE = 64 * 1024 * 1024
+"""Characters that the functions of one template may make in all."""
 _IN_TEXT = re.compile(r"\$\{(!?)([^{}$]*)\}")
 _REFUSED = {
     "Fn::Transform": "a macro runs in AWS and nowhere else; write what it makes",
@@ -104,6 +106,7 @@ class Evaluator:
         self._findings = findings
         self._conditions: dict[str, bool | _Mark] = {}
         self._asking: list[str] = []
+        self._left = MAX_MADE
         self._made_known = True
         """Whether resources may be referred to here."""
 
@@ -242,7 +245,7 @@ class Evaluator:
         if _unknown_within(value):
             return UNKNOWN
         try:
-            return apply(value)
+            return self._counted(apply(value), path)
         except Misused as error:
             return self.find(path, f"{name} {error}")
 
@@ -333,9 +336,19 @@ class Evaluator:
 
         made = _IN_TEXT.sub(put, source)
         try:
-            return UNKNOWN if unknown else functions.bounded(made)
+            return UNKNOWN if unknown else self._counted(functions.bounded(made), path)
         except Misused as error:
             return self.find(path, f"Fn::Sub {error}")
+
+    def _counted(self, made: Any, path: Path) -> Any:
+        """A value that a function made, as long as there are not too many."""
+        if isinstance(made, str):
+            before, self._left = self._left, self._left - len(made)
+            if self._left < 0:
+                if before >= 0:
+                    self.find(path, f"the template makes more than {MAX_MADE} characters of text")
+                return UNKNOWN
+        return made
 
     def _named(self, name: str, path: Path) -> Any:
         """What ``${name}`` stands for in a text."""

@@ -105,11 +105,16 @@ def read(text: str, file: str) -> Document:
     if len(text) > MAX_BYTES:
         raise Invalid([Problem(file, f"is larger than {MAX_BYTES // 1024 // 1024} MB")])
     try:
+        text.encode()
         if text.lstrip("\ufeff \t\r\n")[:1] == "{" and (found := _json(text)) is not None:
             return Document(file, *found)
         return Document(file, *_yaml(text))
     except _Unreadable as error:
         raise Invalid([Problem(f"{file}:{error.line}", error.message)]) from None
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        said = "has half of a surrogate pair, which is no character"
+        raise Invalid([Problem(f"{file}:{line}", said)]) from None
 
 
 # --- JSON --------------------------------------------------------------------------------
@@ -119,12 +124,16 @@ def _json(text: str) -> tuple[Any, Mapping[Path, int]] | None:
     """None for what may still be YAML that begins with a brace."""
     try:
         value = json.loads(text.lstrip("\ufeff"), parse_constant=_no_constant)
+        if re.search(r"\\u[dD]", text):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         if re.search(r"[{\[,:\s]![A-Z]|^\s*#|\{\s*[A-Za-z]", text, re.MULTILINE):
             return None
         raise _Unreadable(error.lineno, f"not JSON: {error.msg} (column {error.colno})") from None
     except RecursionError:
         raise _Unreadable(1, f"is nested more than {MAX_DEPTH} levels deep") from None
+    except UnicodeEncodeError:
+        raise _Unreadable(1, "has half of a surrogate pair, which is no character") from None
     except ValueError as error:
         raise _Unreadable(1, f"not JSON that can be read: {error}") from None
     try:

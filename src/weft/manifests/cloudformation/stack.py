@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import accumulate
+from typing import Any, overload
 
 from weft.names import Key
 from weft.store.change import Keep, Step
@@ -219,19 +221,48 @@ class Happened:
 STACK_TYPE = "AWS::CloudFormation::Stack"
 
 
-def events_of(state: MeshState, uuid: str) -> Iterator[tuple[str, int, str, Happened]]:
-    """Every event of a stack, newest first: its id, when, the operation's token, what."""
-    documents = state.collection(EVENTS)
-    names = sorted((name for name in documents if name.startswith(f"{uuid}/")), reverse=True)
-    for name in names:
-        document = documents[name]
-        rows = document["rows"]
-        for i in range(len(rows) - 1, -1, -1):
-            happened = Happened(*rows[i])
-            number = name.rpartition("/")[2]
-            id = f"{happened.logical_id}-{happened.status}-{number}-{i:06}"
-            # A millisecond apart, so that sorting by time keeps the order.
-            yield id, document["at"] + min(i, 999), document["token"], happened
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a stack, with its place in time."""
+
+    id: str
+    at: int
+    token: str
+    """The client's, of the operation it belongs to."""
+    happened: Happened
+
+
+class Events(Sequence[Event]):
+    """Every event of a stack, newest first; made when it is looked at, for there may be many."""
+
+    def __init__(self, state: MeshState, uuid: str) -> None:
+        documents = state.collection(EVENTS)
+        names = sorted((name for name in documents if name.startswith(f"{uuid}/")), reverse=True)
+        self._operations = [(name.rpartition("/")[2], documents[name]) for name in names]
+        counts = (len(document["rows"]) for _, document in self._operations)
+        self._ends = list(accumulate(counts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = bisect_right(self._ends, index)
+        number, document = self._operations[place]
+        row = self._ends[place] - 1 - index
+        happened = Happened(*document["rows"][row])
+        id = f"{happened.logical_id}-{happened.status}-{number}-{row:06}"
+        # A millisecond apart, so that sorting by time keeps the order.
+        return Event(id, document["at"] + min(row, 999), document["token"], happened)
 
 
 def remembered(
