@@ -21,8 +21,6 @@ from weft.clock import Clock
 from weft.errors import (
     BadRequest,
     Conflict,
-    Forbidden,
-    InUse,
     Invalid,
     LimitExceeded,
     NotFound,
@@ -53,10 +51,10 @@ from weft.store.change import (
     Untag,
     Update,
 )
-from weft.store.counting import Counting
 from weft.store.document import Record
+from weft.store.judging import Result, judged
 from weft.store.naming import MAX_TAGS, name_problems, tag_problems
-from weft.store.rules import Missing, blame, blocker, dependents, outermost, rules
+from weft.store.rules import Missing, outermost
 from weft.store.state import Draft, MeshState
 
 _NAMED = 10
@@ -398,47 +396,15 @@ class _Admission:
             for step in steps:
                 self._keep(step)
 
-    # --- the result, as a whole ----------------------------------------------------------
-
     def judge(self, broken: set[Key]) -> Iterator[tuple[Key, WeftError]]:
-        """Every reason against the draft; what is missing because its own step failed is not one."""
-        state = self.draft.state
-        counting = Counting(self._quotas, self.before, state, self._put, self._account)
-        for key in self._put:
-            resource = state.resource(key)
-            assert resource is not None, "a key that was put stands in the draft"
-            if self.before.resource(key) is None and key.parent is not None:
-                parent = key.parent
-                if state.resource(parent) is None:
-                    if parent not in broken:
-                        yield key, NotFound(str(Missing(outermost(state, parent), self._account)))
-                    continue
-                if self._caller is not None:
-                    # Again: the parent may have come with the same change, after its child.
-                    try:
-                        ownership.check_creation(state, key, self._caller, self._account)
-                    except Forbidden as error:
-                        yield key, error
-                        continue
-            found = list(rules(state, resource, self._account))
-            problems = [each for each in found if isinstance(each, Problem)]
-            missing = [
-                each for each in found if isinstance(each, Missing) and each.key not in broken
-            ]
-            for dependent in dependents(state, resource):
-                if dependent.key not in self._put:
-                    blamed = rules(state, dependent, self._account)
-                    problems += blame(resource, dependent, blamed)
-            if problems:
-                yield key, Invalid([*problems, *(Problem("", str(each)) for each in missing)])
-            elif missing:
-                yield key, NotFound("; ".join(dict.fromkeys(map(str, missing))))
-            else:
-                for excess in counting.excess(key):
-                    yield key, excess
-        for key in self._deleted:
-            if reason := blocker(state, key):
-                yield key, InUse(reason)
+        """Every reason against the draft as a whole."""
+        return judged(
+            Result(self.before, self.draft.state, self._put, self._deleted),
+            broken,
+            account=self._account,
+            caller=self._caller,
+            quotas=self._quotas,
+        )
 
 
 def _anyone(state: MeshState, resource: Resource, caller: str, home: str) -> None:
