@@ -8,125 +8,27 @@ and the control plane serves on.
 from __future__ import annotations
 
 import json
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from bench.controlplane import ControlPlane
 from tests.contract import specs
-from weft.api import connection
+from tests.contract.raw import MESHES, MIB, MODELLED, Plane, started, unharmed
 from weft.api.exchange import MAX_BODY_BYTES, MAX_DEPTH
 from weft.model.schema import MAX_PROBLEMS
-
-MIB = 1024 * 1024
-GROWTH_BYTES = 128 * MIB
-"""What any one case may leave behind, or hold at any one time."""
-MESHES = "/v20190125/meshes"
-MODELLED = {400, 403, 404, 405, 408, 431}
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        return str(json.loads(self.body)["__type"])
-
-    @property
-    def message(self) -> str:
-        return str(json.loads(self.body)["message"])
-
-
-class Plane:
-    """The control plane, and sockets to it."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self.plane = plane
-        host, _, port = plane.api.removeprefix("http://").rpartition(":")
-        self.host = f"{host}:{port}"
-        self._address = (host, int(port))
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self._address, timeout=connection.BODY_SECONDS + 30)
-
-    def send(self, *pieces: bytes) -> list[Reply]:
-        """All pieces over one connection, and everything that was answered before it closed."""
-        with self.connect() as sock:
-            for piece in pieces:
-                try:
-                    sock.sendall(piece)
-                except OSError:  # It has refused already; what it said can still be read.
-                    break
-            return replies(sock)
-
-    def one(self, *pieces: bytes) -> Reply:
-        (reply,) = self.send(*pieces)
-        return reply
-
-    def head(self, method: str = "PUT", target: str = MESHES, **headers: str) -> bytes:
-        """A request up to its body; the connection is to close after the answer."""
-        lines = {"host": self.host, "connection": "close", **headers}
-        text = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
-        return f"{method} {target} HTTP/1.1\r\n{text}\r\n".encode("latin-1")
-
-    def put(self, body: bytes, target: str = "") -> Reply:
-        return self.one(self.head(target=target or MESHES, content_length=str(len(body))), body)
-
-    def revision(self) -> int:
-        return int(json.loads(self.one(self.head("GET", "/weft/v1/status")).body)["revision"])
-
-    def rss(self) -> int:
-        return self.plane.rss_bytes()
-
-
-def replies(sock: socket.socket) -> list[Reply]:
-    """What comes until the other side closes."""
-    content = b""
-    try:
-        while piece := sock.recv(65536):
-            content += piece
-    except ConnectionResetError:
-        pass
-    found = []
-    while content:
-        head, _, content = content.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
-        }
-        status = int(first.split()[1])
-        length = int(headers.get("content-length", 0))
-        found.append(Reply(status, headers, content[:length]))
-        content = content[length:]
-    return found
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Plane]:
-    with ControlPlane() as started:
-        started.start()
-        found = Plane(started)
-        found.put(json.dumps({"meshName": "hostile"}).encode())
+    with started() as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
 def serves_on(plane: Plane) -> Iterator[None]:
-    """After every case the control plane answers as before and has not grown."""
-    before = plane.rss()
-    yield
-    reply = plane.one(plane.head("GET", f"{MESHES}/hostile"))
-    assert reply.status == 200
-    assert json.loads(reply.body)["metadata"]["version"] == 1
-    assert plane.rss() - before < GROWTH_BYTES
+    with unharmed(plane):
+        yield
 
 
 # --- bodies --------------------------------------------------------------------------------
@@ -389,94 +291,3 @@ def test_a_thousand_requests_in_one_breath_are_answered_in_order(plane: Plane) -
     asked = [plane.head("GET", f"{MESHES}/hostile", connection="keep-alive")] * 999
     found = plane.send(b"".join(asked) + plane.head("GET", f"{MESHES}/nowhere"))
     assert [each.status for each in found] == [200] * 999 + [404]
-
-
-# --- time ----------------------------------------------------------------------------------
-
-
-def drip(sock: socket.socket, piece: Callable[[int], bytes]) -> float:
-    """Send a piece now and then until the other side has had enough; the seconds it took."""
-    begin = time.monotonic()
-    sock.settimeout(0.5)
-    for i in range(400):
-        try:
-            sock.sendall(piece(i))
-            if sock.recv(1, socket.MSG_PEEK) is not None:
-                break
-        except TimeoutError:
-            continue
-        except OSError:
-            break
-    return time.monotonic() - begin
-
-
-def test_a_head_that_drips_is_cut_off(plane: Plane) -> None:
-    with ExitStack() as stack:
-        socks = [stack.enter_context(plane.connect()) for _ in range(200)]
-        for sock in socks[1:]:
-            sock.sendall(b"GET / HTTP/1.1\r\n")
-        socks[0].sendall(b"GET / HTTP/1.1\r\n")
-        taken = drip(socks[0], lambda i: b"x-%d: y\r\n" % i)
-        assert taken < connection.HEAD_SECONDS + 5
-        for sock in socks:
-            sock.settimeout(10)
-            (reply,) = replies(sock)
-            assert (reply.status, reply.code) == (408, "RequestTimeoutException")
-
-
-def test_a_connection_opened_ahead_of_its_request_is_kept(plane: Plane) -> None:
-    with plane.connect() as sock, plane.connect() as silent:
-        # As long as a head may take, after which a head that has begun would be cut off.
-        silent.settimeout(connection.HEAD_SECONDS + 3)
-        with pytest.raises(TimeoutError):
-            silent.recv(1)
-        sock.sendall(plane.head("GET", f"{MESHES}/hostile"))
-        assert [each.status for each in replies(sock)] == [200]
-
-
-@pytest.mark.soak
-def test_a_connection_that_says_nothing_is_closed_without_a_word(plane: Plane) -> None:
-    with plane.connect() as sock, plane.connect() as blank:
-        sock.settimeout(120)
-        assert replies(sock) == []
-        taken = drip(blank, lambda _: b"\r\n")
-        assert taken < connection.HEAD_SECONDS + 5
-
-
-@pytest.mark.soak
-def test_a_body_that_drips_is_cut_off(plane: Plane) -> None:
-    with plane.connect() as sock:
-        sock.sendall(plane.head(content_length="1000"))
-        taken = drip(sock, lambda _: b" ")
-        assert taken < connection.BODY_SECONDS + 5
-        sock.settimeout(10)
-        (reply,) = replies(sock)
-        assert (reply.status, reply.code) == (408, "RequestTimeoutException")
-
-
-def test_a_client_that_leaves_halfway_has_changed_nothing(plane: Plane) -> None:
-    before = plane.revision()
-    body: Any = json.dumps({"meshName": "never"}).encode()
-    for end in (0, 1, len(body) - 1):
-        with plane.connect() as sock:
-            sock.sendall(plane.head(content_length=str(len(body))) + body[:end])
-            sock.shutdown(socket.SHUT_WR)
-    with plane.connect() as sock:
-        sock.sendall(plane.head()[:-2])
-    assert plane.revision() == before
-
-
-def test_memory_stays_within_its_bounds_while_all_push_at_once(plane: Plane) -> None:
-    before = plane.rss()
-    with ExitStack() as stack:
-        socks = [stack.enter_context(plane.connect()) for _ in range(100)]
-        body = b'{"spec": [' + b"1," * 200_000
-        for sock in socks:
-            sock.settimeout(5)
-            sock.sendall(plane.head(content_length=str(MAX_BODY_BYTES)) + body)
-        grown = plane.rss() - before
-        # 40 MB were sent; what is not read yet waits in the kernel, not with us.
-        assert grown < GROWTH_BYTES
-        print(
-            f"\n100 clients, 40 MB unfinished: the control plane holds {grown / MIB:.0f} MiB more"
-        )
