@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from weft.errors import BadRequest
 
+USER_HEADER = "X-Weft-User"
+"""How a client says what its user is called on their machine; believed where anybody may call."""
 DEFAULT_ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-west-2"
 KEY_PREFIX = "WEFT"

@@ -232,6 +232,12 @@ class Settings:
         )
 
 
+def user(environment: Mapping[str, str] = os.environ) -> str:
+    """What the user is called on this machine; empty where nobody says."""
+    name = environment.get("USER") or environment.get("LOGNAME") or ""
+    return name if name.isascii() and name.isprintable() else ""
+
+
 def data_directory(text: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The data directory, with the XDG default filled in."""
     state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")

@@ -90,6 +90,16 @@ def test_a_key_of_ours_signs_and_its_name_is_the_author(
     assert change.body["author"] == "operator"
 
 
+def test_a_token_says_more_than_the_name_its_bearer_gives_himself(
+    closed: Served, keys: dict[str, Issued]
+) -> None:
+    headers = {"Authorization": f"Bearer {keys['operator'].token}", "X-Weft-User": "somebody"}
+    made = closed.request("PUT", "/v20190125/meshes", {"meshName": "by-token"}, headers)
+    revision = made.headers["x-weft-revision"]
+    change = bearing(closed, keys["viewer"], "GET", f"/weft/v1/changes/{revision}")
+    assert change.body["author"] == "operator"
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "named"),
     [("appmesh", "list_meshes", {}), ("sts", "get_caller_identity", {})],

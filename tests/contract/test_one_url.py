@@ -130,3 +130,19 @@ def test_any_authorization_is_good_enough_where_the_door_is_open(
 ) -> None:
     assert answered(weft, "GET", "/weft/v1/status", authorization=authorization)[0] == 200
     assert answered(weft, "POST", "/", WHO, authorization=authorization, **FORM)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "author"),
+    [("ana", "ana"), ("a b", "anonymous"), ("x" * 65, "anonymous"), (None, "anonymous")],
+)
+def test_where_the_door_is_open_a_client_may_say_whose_hand_it_is(
+    weft: Served, said: str | None, author: str
+) -> None:
+    headers = {"X-Weft-User": said} if said else {}
+    made = weft.request(
+        "PUT", "/v20190125/meshes", {"meshName": f"of-{len(said or '')}-{author}"}, headers
+    )
+    change = weft.get(f"/weft/v1/changes/{made.headers['x-weft-revision']}").body
+
+    assert change["author"] == author

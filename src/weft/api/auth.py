@@ -8,6 +8,8 @@ viewer's key fails where it is written, and not on the day the door is closed.
 
 from __future__ import annotations
 
+import re
+
 from weft.api.exchange import Call
 from weft.api.parts import Parts
 from weft.clock import Clock
@@ -15,7 +17,7 @@ from weft.errors import AccessDenied, IncompleteSignature, MissingToken, Unauthe
 from weft.identity import sigv4
 from weft.identity.caller import Caller, Right
 from weft.identity.credentials import Credential, Credentials
-from weft.names import DEFAULT_ACCOUNT, Kind, ProxyId
+from weft.names import DEFAULT_ACCOUNT, USER_HEADER, Kind, ProxyId
 from weft.store.change import Author
 
 _BEARER = "bearer "
@@ -83,7 +85,7 @@ class Door:
                 raise Unauthenticated("The security token included in the request is invalid.")
             return self._anybody()
         if not self._required and not _signed(call):
-            return self._anybody()
+            return self._anybody(user=_user(call))
         request = _request(call)
         claim = self._claim(request)
         if claim is None:
@@ -122,8 +124,14 @@ class Door:
             raise Unauthenticated("The security token included in the request is invalid.")
         return caller
 
-    def _anybody(self, claimed: str = "") -> Caller:
-        return Caller(claimed or "anonymous", self._account, credential=claimed)
+    def _anybody(self, claimed: str = "", user: str = "") -> Caller:
+        return Caller(claimed or user or "anonymous", self._account, credential=claimed)
+
+
+def _user(call: Call) -> str:
+    """Where the door is open: what the caller is called on its machine, if it says so."""
+    said = call.header(USER_HEADER.lower().encode()) or ""
+    return said if re.fullmatch(r"[A-Za-z0-9._@+-]{1,64}", said) else ""
 
 
 def _token(call: Call) -> str | None:

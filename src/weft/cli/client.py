@@ -14,7 +14,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from weft import errors
 from weft.cli.exits import Differs, Untrusted, Usage
 from weft.clock import Clock, SystemClock
-from weft.settings import CA, ENDPOINT, Address
+from weft.names import USER_HEADER
+from weft.settings import CA, ENDPOINT, Address, user
 
 DEFAULT_TIMEOUT = 30.0
 _STALE_AFTER = 2.0  # A server may close an idle connection; a write must not meet that moment.
@@ -203,6 +204,8 @@ class Client:
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout)
         headers = {"User-Agent": self._agent, "Accept": "application/json"}
+        if who := user():
+            headers[USER_HEADER] = who
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if sent is not None:

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 from weft import errors
 from weft.local import http
-from weft.names import Key, Kind
-from weft.settings import Address
+from weft.names import USER_HEADER, Key, Kind
+from weft.settings import Address, user
 
 Json = Mapping[str, Any]
 
@@ -93,7 +93,11 @@ class ControlPlane:
                 method,
                 target,
                 body=None if body is None else json.dumps(body).encode(),
-                headers={"user-agent": self._agent, "accept": "application/json"},
+                headers={
+                    "user-agent": self._agent,
+                    "accept": "application/json",
+                    **({USER_HEADER: who} if (who := user()) else {}),
+                },
                 seconds=seconds,
             )
         except (OSError, TimeoutError) as error:
