@@ -238,6 +238,17 @@ def user(environment: Mapping[str, str] = os.environ) -> str:
     return name if name.isascii() and name.isprintable() else ""
 
 
+def wants_color(choice: str, environment: Mapping[str, str], *, terminal: bool) -> bool:
+    """``always``, ``never``, or ``auto``: on a terminal, unless NO_COLOR or TERM=dumb say no."""
+    if choice != "auto":
+        return choice == "always"
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("FORCE_COLOR"):
+        return True
+    return terminal and environment.get("TERM") != "dumb"
+
+
 def data_directory(text: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The data directory, with the XDG default filled in."""
     state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")

@@ -26,7 +26,7 @@ from weft.model.virtual_router import (
     WeightedTarget,
 )
 from weft.names import Kind
-from weft.resolve.routes import match_of
+from weft.resolve.routes import match_of, path_rank
 
 _LAST = 1001
 _NOBODY = RouteAction(weighted_targets=(WeightedTarget(virtual_node="-", weight=1),))
@@ -72,16 +72,7 @@ def _precedence(route: Resource) -> tuple[int, int, int, int, int, str]:
     spec = route.spec
     assert isinstance(spec, GatewayRouteSpec)
     rule = _rule(route)
-    rank, length = 3, 0
-    match rule.match.path:
-        case ir.Exact():
-            rank = 0
-        case ir.Prefix(text) if text != "/":
-            rank, length = 1, len(text)
-        case ir.Regex():
-            rank = 2
-        case ir.Prefix():
-            pass
+    rank, length = path_rank(rule.match.path)
     named = 0 if rule.hosts and not rule.hosts[0].startswith("*") else 1 if rule.hosts else 2
     conditions = len(rule.match.headers) + len(rule.match.query)
     priority = _LAST if spec.priority is None else spec.priority

@@ -16,11 +16,6 @@ def route_of(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return "", {}
 
 
-def member_of(spec: Mapping[str, Any]) -> str:
-    """Which of the route's members is there: ``httpRoute``."""
-    return next((member for member in PROTOCOLS if spec.get(member) is not None), "")
-
-
 def targets_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     _, body = route_of(spec)
     targets: list[Mapping[str, Any]] = body.get("action", {}).get("weightedTargets", [])

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
+from weft.settings import wants_color
+
 GAP = "  "
 
 
@@ -50,7 +52,7 @@ class Paint:
         self, stream: TextIO, choice: str = "auto", environment: Mapping[str, str] = os.environ
     ) -> None:
         self.terminal = stream.isatty()
-        self.colour = _coloured(choice, environment, terminal=self.terminal)
+        self.colour = wants_color(choice, environment, terminal=self.terminal)
         self.unicode = _can_encode(stream)
         self.width = _width(environment, terminal=self.terminal)
 
@@ -71,16 +73,6 @@ def _width(environment: Mapping[str, str], *, terminal: bool) -> int | None:
         return os.get_terminal_size(1).columns or None if terminal else None
     except OSError:
         return None
-
-
-def _coloured(choice: str, environment: Mapping[str, str], *, terminal: bool) -> bool:
-    if choice != "auto":
-        return choice == "always"
-    if environment.get("NO_COLOR"):
-        return False
-    if environment.get("FORCE_COLOR"):
-        return True
-    return terminal and environment.get("TERM") != "dumb"
 
 
 def _can_encode(stream: TextIO) -> bool:

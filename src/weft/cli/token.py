@@ -239,6 +239,6 @@ def _created(session: Session, database: Database, wanted: Mapping[str, Any]) ->
     kept = bool(database.credentials.rows())
     seal = Seal.of(database.path.parent, must_exist=kept)
     now = session.clock.now()
-    issued, row = issue(what, os.environ.get("USER") or "operator", now, seal)
+    issued, row = issue(what, settings.user() or "operator", now, seal)
     database.credentials.insert(row)
     return told_once(issued, now)

@@ -11,23 +11,13 @@ from typing import TextIO
 
 from weft.clock import Clock
 from weft.local.outlet import Outlet
+from weft.settings import wants_color
 
 _PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 """ANSI colours; red stays free for what is wrong."""
 _DIM, _RESET = "\x1b[2m", "\x1b[0m"
 OWN = "weft"
 _MAX_FOLDED = 1000
-
-
-def wants_color(choice: str, out: TextIO, environment: Mapping[str, str]) -> bool:
-    """``always``, ``never``, or ``auto``: on a terminal, unless NO_COLOR or TERM=dumb say no."""
-    if choice != "auto":
-        return choice == "always"
-    if environment.get("NO_COLOR"):
-        return False
-    if environment.get("FORCE_COLOR"):
-        return True
-    return out.isatty() and environment.get("TERM") != "dumb"
 
 
 @dataclass(slots=True)
@@ -60,7 +50,7 @@ class LogStream:
         """
         self._out = out or sys.stdout
         self._clock = clock
-        self._colors = wants_color(color, self._out, environment)
+        self._colors = wants_color(color, environment, terminal=self._out.isatty())
         self._as_json = as_json
         self._width = len(OWN)
         self._color_of: dict[str, int] = {}

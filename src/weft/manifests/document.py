@@ -186,19 +186,6 @@ def yaml_roots(text: str, file: str, problems: list[Problem]) -> Iterator[Root]:
             yield Root(file, text, node)
 
 
-def yaml_documents(
-    text: str,
-    file: str,
-    environment: Mapping[str, str],
-    problems: list[Problem],
-    is_template: IsTemplate,
-) -> Iterator[Document]:
-    """Every document of a text with its value."""
-    for root in yaml_roots(text, file, problems):
-        if (found := root.document(environment, problems, is_template)) is not None:
-            yield found
-
-
 def _is_endless(text: str) -> bool:
     return sum(text.count(mark) for mark in ("\n", ",", ":", "- ", "[", "{")) > _MAX_MARKS
 

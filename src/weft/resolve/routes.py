@@ -211,18 +211,22 @@ def precedence(route: Resource) -> tuple[int, int, int, int, str]:
     if isinstance(spec.route, TcpRoute):
         return (priority, 0, 0, 0, route.key.name)
     match = match_of(spec.route)
-    rank, length = 3, 0
-    match match.path:
-        case ir.Exact():
-            rank = 0
-        case ir.Prefix(text) if text != "/":
-            rank, length = 1, len(text)
-        case ir.Regex():
-            rank = 2
-        case ir.Prefix():
-            pass
+    rank, length = path_rank(match.path)
     conditions = len(match.headers) + len(match.query)
     return (priority, rank, -length, -conditions, route.key.name)
+
+
+def path_rank(path: ir.PathMatch) -> tuple[int, int]:
+    """How specific a path is, lower first, and the length of its prefix."""
+    match path:
+        case ir.Exact():
+            return 0, 0
+        case ir.Prefix(text) if text != "/":
+            return 1, len(text)
+        case ir.Regex():
+            return 2, 0
+        case ir.Prefix():
+            return 3, 0
 
 
 def match_of(route: HttpRoute | GrpcRoute) -> ir.RequestMatch:

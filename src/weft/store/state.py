@@ -90,9 +90,6 @@ class MeshState:
         assert isinstance(found, Table), "drafts make no other"
         return found
 
-    def has_children(self, parent: Key, kind: Kind) -> bool:
-        return bool(self.tables.get((parent, kind)))
-
     def resources(self) -> Iterator[Resource]:
         """Every resource, parents before children of the same branch, else in no set order."""
         for table in self.tables.values():

@@ -20,13 +20,13 @@ from weft.local.backoff import Backoff
 from weft.local.client import ControlPlane
 from weft.local.control import ControlServer
 from weft.local.lock import locked
-from weft.local.output import LogStream, wants_color
+from weft.local.output import LogStream
 from weft.local.plan import NotYet
 from weft.local.ports import PortPool, is_free
 from weft.local.processes import MAX_LINE, Lines
 from weft.local.traffic import Traffic
 from weft.manifests.files import Loaded, load
-from weft.settings import API, Address, Settings
+from weft.settings import API, Address, Settings, wants_color
 
 # --- back-off ---
 
@@ -100,12 +100,12 @@ def test_each_name_has_a_colour_on_a_terminal_and_none_elsewhere() -> None:
 
 def test_colour_follows_the_flag_then_the_environment_then_the_terminal() -> None:
     terminal, plain = Terminal(), io.StringIO()
-    assert wants_color("always", plain, {"NO_COLOR": "1"})
-    assert not wants_color("never", terminal, {"FORCE_COLOR": "1"})
-    assert not wants_color("auto", terminal, {"NO_COLOR": "1"})
-    assert not wants_color("auto", terminal, {"TERM": "dumb"})
-    assert wants_color("auto", plain, {"FORCE_COLOR": "1"})
-    assert wants_color("auto", terminal, {})
+    assert wants_color("always", {"NO_COLOR": "1"}, terminal=plain.isatty())
+    assert not wants_color("never", {"FORCE_COLOR": "1"}, terminal=terminal.isatty())
+    assert not wants_color("auto", {"NO_COLOR": "1"}, terminal=terminal.isatty())
+    assert not wants_color("auto", {"TERM": "dumb"}, terminal=terminal.isatty())
+    assert wants_color("auto", {"FORCE_COLOR": "1"}, terminal=plain.isatty())
+    assert wants_color("auto", {}, terminal=terminal.isatty())
 
 
 def test_json_lines_say_when_who_and_what() -> None:
