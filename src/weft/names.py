@@ -241,6 +241,8 @@ class Ports:
     ingress: tuple[IngressPort, ...] = ()
     egress: int = 15001
     backends: tuple[BackendPort, ...] = ()
+    dns: int = 0
+    """The UDP port on 127.0.0.1 at which the names of the mesh are answered; 0: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ class View:
     proxy: ProxyId
     mode: Mode = Mode.TRANSPARENT
     ports: Ports = field(default_factory=Ports)
+    metrics: bool = False
+    """App Mesh's metrics extension is switched on for this proxy."""
 
     def to_metadata(self) -> dict[str, Any]:
         """The ``weft`` member of Envoy's node metadata, as JSON."""
@@ -259,7 +263,9 @@ class View:
                 "ingress": [[p.listener, p.socket, p.app] for p in self.ports.ingress],
                 "egress": self.ports.egress,
                 "backends": [[p.service, p.listener, p.socket] for p in self.ports.backends],
+                "dns": self.ports.dns,
             },
+            "metrics": self.metrics,
         }
 
     @classmethod
@@ -279,7 +285,9 @@ class View:
                             for service, listener, socket in ports.get("backends", ())
                         )
                     ),
+                    int(ports.get("dns", 0)),
                 ),
+                bool(metadata.get("metrics", False)),
             )
         except (AttributeError, TypeError, ValueError) as error:
             raise BadRequest(f"node metadata 'weft' of {proxy} cannot be read: {error}") from error

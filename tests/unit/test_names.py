@@ -79,6 +79,8 @@ def test_a_proxy_id_survives_the_round_trip_in_every_form(proxy_id: ProxyId) -> 
     st.lists(st.builds(IngressPort, PORTS, PORTS, PORTS), max_size=3),
     PORTS,
     st.lists(st.builds(BackendPort, NAMES, PORTS, PORTS), max_size=3),
+    PORTS,
+    st.booleans(),
 )
 def test_a_view_survives_envoys_node_metadata(
     proxy_id: ProxyId,
@@ -86,8 +88,11 @@ def test_a_view_survives_envoys_node_metadata(
     ingress: list[IngressPort],
     egress: int,
     backends: list[BackendPort],
+    dns: int,
+    metrics: bool,
 ) -> None:
-    view = View(proxy_id, mode, Ports(tuple(sorted(ingress)), egress, tuple(sorted(backends))))
+    ports = Ports(tuple(sorted(ingress)), egress, tuple(sorted(backends)), dns)
+    view = View(proxy_id, mode, ports, metrics)
 
     assert View.from_metadata(proxy_id, view.to_metadata()) == view
 
