@@ -43,6 +43,8 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
+    apps: str | None = None
+    """The file that says where the workload listens; read again at every renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,12 @@ BACKEND = Flag(
     ("WEFT_BACKEND",),
     repeated=True,
 )
+APPS = Flag(
+    "--apps",
+    "FILE",
+    "explicit mode: where the workload listens, as JSON {LISTENER: PORT} in place of the APP of --ingress; read at the start and at SIGUSR1, when another Envoy takes over without a pause",
+    ("WEFT_APPS",),
+)
 STATUS_PORT = Flag(
     "--status-port",
     "PORT",
@@ -205,6 +213,7 @@ FLAGS = (
     INGRESS,
     EGRESS,
     BACKEND,
+    APPS,
     STATUS_PORT,
     DATA,
     READY_FILE,
@@ -302,7 +311,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
 
     mode = one_of(MODE, values.mode)
     if mode is Mode.TRANSPARENT:
-        for flag in (INGRESS, EGRESS, BACKEND):
+        for flag in (INGRESS, EGRESS, BACKEND, APPS):
             where, stated = texts(flag)
             if stated:
                 raise BadRequest(
@@ -334,6 +343,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        apps=maybe(APPS, str),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)

@@ -41,6 +41,7 @@ class Standing:
     rejected: tuple[Json, ...] = ()
     left_out: tuple[str, ...] = ()
     started: float = 0.0
+    renewals: Json = field(default_factory=dict)
 
     def to_json(self, now: float) -> Json:
         return {
@@ -55,6 +56,7 @@ class Standing:
             "source": self.source,
             "rejected": list(self.rejected),
             "left_out": list(self.left_out),
+            "renewals": self.renewals,
             "uptime_seconds": round(now - self.started, 3),
         }
 
