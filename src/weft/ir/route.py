@@ -124,6 +124,8 @@ class Retry:
     limit: int
     status_codes: tuple[int, ...] = ()
     per_try: Timeout = Default()
+    elsewhere: bool = False
+    """Each try picks another of the targets, as long as there is one that was not tried."""
 
 
 @value

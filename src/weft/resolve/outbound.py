@@ -20,6 +20,7 @@ from weft.resolve.hosts import Backend, Hosts
 from weft.resolve.inbound import LOOPBACK, bind_address
 from weft.resolve.limits import sayable
 from weft.resolve.logs import access_log
+from weft.resolve.policies import Outside, outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 from weft.resolve.timeouts import IDLE
@@ -145,17 +146,14 @@ def claims(reading: Reading, mesh: str, node: str) -> Claims:
 def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
     """Egress by the port and address that the workload itself dialled."""
     claimed = reading.part(claims, mesh, node)
-    allows_all = specs.mesh(reading, mesh).allows_all
+    open_to = reading.part(outside, mesh, node)
     found = [
-        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port)
+        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port, open_to)
         for claim in claimed.by_port
         if claim.is_http
     ]
     services = reading.part(backends, mesh, node).services
     reach = reading.part(clusters, mesh, services)
-    outside = [names.amazonaws_cluster(mesh)]
-    if allows_all:
-        outside.append(names.allow_all_cluster(mesh))
     key = Key(mesh, Kind.VIRTUAL_NODE, node)
     return Proxy(
         listeners=(reading.part(transparent_listener, mesh, node, ports.egress),),
@@ -164,7 +162,7 @@ def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             *reach.clusters,
             *(
                 cluster.Cluster(name, cluster.OriginalDestination(), None, CONNECT_TIMEOUT)
-                for name in outside
+                for name in _outside_clusters(mesh, open_to)
             ),
         ),
         assignments=reach.assignments,
@@ -182,15 +180,20 @@ def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> l
     log = access_log(spec)
     claimed = reading.part(claims, mesh, node).by_port
     chains = [_port_chain(reading, mesh, claim, log) for claim in claimed]
-    aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
-    chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
+    open_to = reading.part(outside, mesh, node)
+    if open_to.amazonaws:
+        aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
+        chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
     rest = None
-    if specs.mesh(reading, mesh).allows_all:
+    if open_to.everything:
         passed = listener.Tcp("egress", (_to(names.allow_all_cluster(mesh)),), access_log=log)
         rest = Chain("mesh-allow-all", ChainMatch(), passed)
         if all(claim.port != port for claim in claimed):
             # Passed through, a connection to the proxy's own port would come back for ever.
             chains.append(Chain("loop", ChainMatch(port), listener.Close()))
+    elif not chains:
+        # Envoy refuses a listener without any chain.
+        chains.append(Chain("nothing", ChainMatch(), listener.Close()))
     address = bind_address(preference(reading, mesh, spec), port)
     return listener.Listener(
         names.EGRESS_LISTENER,
@@ -200,7 +203,7 @@ def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> l
         rest,
         redirected=True,
         # Nowhere else: where a server speaks first, waiting for the client hangs both.
-        server_name_ports=(HTTPS,),
+        server_name_ports=(HTTPS,) if open_to.amazonaws else (),
         both_families=address.host == "::",
     )
 
@@ -235,7 +238,8 @@ def _to(name: str) -> route.Target:
 def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
     """Egress by ``http_proxy``, and by a local socket for each backend that has one."""
     given = reading.part(backends, mesh, node)
-    found = reading.part(hosts.at_any_port, mesh, given.found)
+    open_to = reading.part(outside, mesh, node)
+    found = reading.part(hosts.at_any_port, mesh, given.found, open_to)
     local = {
         each.socket: backend
         for each in ports.backends
@@ -262,7 +266,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
         ),
         clusters=(
             *reach.clusters,
-            *reading.part(forward_proxies, mesh),
+            *reading.part(forward_proxies, mesh, open_to),
             *_self_redirect(mesh, ports.egress),
         ),
         assignments=reach.assignments,
@@ -328,13 +332,18 @@ def _outside_preference(reading: Reading, mesh: str) -> IpPreference:
     return IpPreference.EITHER if found is IpPreference.UNSET else found
 
 
-def forward_proxies(reading: Reading, mesh: str) -> tuple[cluster.Cluster, ...]:
+def forward_proxies(reading: Reading, mesh: str, open_to: Outside) -> tuple[cluster.Cluster, ...]:
     """What lies outside the mesh, found by the name that each request gives."""
     by_name = cluster.NamedByRequest(_outside_preference(reading, mesh))
-    outside = [names.amazonaws_cluster(mesh)]
-    if specs.mesh(reading, mesh).allows_all:
-        outside.append(names.allow_all_cluster(mesh))
-    return tuple(cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT) for name in outside)
+    return tuple(
+        cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT)
+        for name in _outside_clusters(mesh, open_to)
+    )
+
+
+def _outside_clusters(mesh: str, open_to: Outside) -> list[str]:
+    found = [names.amazonaws_cluster(mesh)] if open_to.amazonaws else []
+    return [*found, names.allow_all_cluster(mesh)] if open_to.everything else found
 
 
 def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
