@@ -117,6 +117,8 @@ class Cluster:
     health_check: HealthCheck | None = None
     node: str = ""
     """The virtual node behind it: telemetry counts by it. Empty for all else."""
+    labelled: bool = False
+    """Its metadata has the virtual node as a label of what is counted."""
 
 
 @value
