@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, Tracing, View
 
 Said = dict[str, Any]
 
@@ -286,4 +286,6 @@ views = st.builds(
     st.just(ProxyId.parse("mesh/shop/virtualNode/web")),
     st.sampled_from(Mode),
     ports,
+    st.booleans(),
+    st.sampled_from(Tracing),
 )
