@@ -126,7 +126,7 @@ def stop(session: Session, *, workload: str, data: str | None) -> None:
 @client_command(*DOCUMENTS, mesh=False)
 def restart(session: Session, *, workloads: tuple[str, ...], every: bool, data: str | None) -> None:
     """
-    Replace workloads of a running weft up by new processes, without a failed request.
+    Replace workloads of a running weft up, without a failed request.
 
     The files are read again, so a changed command or environment is a new version
     of the workload. One replica after the other: the new app starts beside the old

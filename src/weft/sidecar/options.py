@@ -47,7 +47,6 @@ class Options:
     """Where it is reached, for listeners where that is not its own socket."""
     apps: str | None = None
     """The file that says where the workload listens; read again at every renewal."""
-
     intercept: Interception | None = None
     """What the kernel redirects to it; None: nothing, or others see to it."""
     dry_run: bool = False
