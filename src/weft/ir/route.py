@@ -172,6 +172,8 @@ class Route:
     action: Action
     service: str = ""
     """The service that clients meant: telemetry counts by it."""
+    labelled: bool = False
+    """Its metadata has the service as a label of what is counted."""
 
 
 @value

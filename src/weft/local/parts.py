@@ -45,6 +45,10 @@ class Surroundings:
     def ready_file(self, instance: str) -> Path:
         return self.data / "run" / f"{instance}.json"
 
+    def apps_file(self, instance: str) -> Path:
+        """Where a sidecar reads at which ports its app listens."""
+        return self.data / "run" / f"{instance}.apps.json"
+
 
 def kept_app(name: str, plan: Plan, around: Surroundings, note: Callable[[str], None]) -> Kept:
     """Ready once it listens on every port that is meant for it; without one, once it has stayed."""

@@ -89,6 +89,7 @@ class Place:
     xds: str
     data: Path
     ready_file: Path
+    apps_file: Path
     environment: Mapping[str, str] = field(repr=False)
 
 
@@ -277,6 +278,7 @@ def _sidecar(node: Key | None, ports: Ports | None, place: Place) -> tuple[str, 
         *("--data", str(place.data)),
         *("--ready-file", str(place.ready_file)),
         *("--egress", str(ports.egress)),
+        *("--apps", str(place.apps_file)),
     ]
     for ingress in ports.ingress:
         arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]

@@ -225,7 +225,7 @@ def _tcp(
     tunnel = reading.part(routes.tcp_route, mesh, backend.service, at)
     if not any(target.weight for target in tunnel.targets):
         return listener.Close()
-    return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log)
+    return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log, backend.service)
 
 
 def _to(name: str) -> route.Target:

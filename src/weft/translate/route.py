@@ -14,6 +14,7 @@ from google.protobuf import wrappers_pb2
 from weft.ir import route as ir
 from weft.translate.basics import metadata, packed, timeout
 from weft.translate.memo import memoised
+from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded, ResourceType
 
 HOST_SELECTION_ATTEMPTS = 5
@@ -58,6 +59,8 @@ def route(value: ir.Route) -> Any:
             message.direct_response.body.CopyFrom(base_pb2.DataSource(inline_string=body))
     if value.service:
         message.metadata.CopyFrom(metadata(service=value.service, route=value.name))
+        if value.labelled:
+            label(message.metadata, TargetVirtualService=value.service)
     return message
 
 

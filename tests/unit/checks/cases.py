@@ -363,7 +363,6 @@ CASES: dict[str, tuple[Said, Said]] = {
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(51)]}}},
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(50)]}}},
     ),
-    "WEFT-705": (shop(node=served({"outlierDetection": EJECTION})), shop()),
     "WEFT-711": (
         shop(policies={"virtualRouter/shop/route/none": {"reroute": True}}),
         shop(
