@@ -54,6 +54,11 @@ SECTIONS = (
         "Change",
         (
             Entry("split", "split:split", "Show or set how a service's traffic is shared."),
+            Entry(
+                "policy",
+                "policy:policy",
+                "Show or set policies that App Mesh has none of, such as reroute.",
+            ),
             Entry("apply", "files:apply", "Make the mesh as files say."),
             Entry("diff", "files:diff", "Show what apply would change."),
             Entry("export", "export:export", "Write a mesh as files."),
