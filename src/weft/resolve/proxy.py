@@ -47,4 +47,5 @@ def proxy(reading: Reading, view: View) -> ir.Proxy:
         clusters=(*towards.clusters, *away.clusters),
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
+        name_servers=away.name_servers,
     )
