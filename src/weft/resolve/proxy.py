@@ -56,4 +56,5 @@ def served(reading: Reading, view: View) -> ir.Proxy:
         clusters=(*towards.clusters, *away.clusters),
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
+        name_servers=away.name_servers,
     )
