@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import values
 from weft.sidecar.access import Access, readable
+from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
 
 T = TypeVar("T")
@@ -43,6 +45,8 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
+    app_mesh: AppMesh = field(default_factory=AppMesh)
+    """What App Mesh's own variables ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,8 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
+The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
+weft sidecar ready waits until a sidecar is ready.
 
 Example:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -265,9 +271,12 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+def options(
+    arguments: Sequence[str], environment: Mapping[str, str], parse_yaml: Parse = no_yaml
+) -> Options:
     """Read the flags and the environment; the first wrong value is a BadRequest that names it."""
     given = vars(parser().parse_args(list(arguments)))
+    environment, warnings = in_range(environment)
 
     def texts(flag: Flag) -> tuple[str, list[str]]:
         """Where the value comes from, and the value in the operator's own words."""
@@ -309,8 +318,10 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
                     f"{where} has no meaning in transparent mode",
                     fix=f"leave {where} out, or use --mode explicit",
                 )
+    proxy = one_of(PROXY, ProxyId.parse)
+    image = app_mesh(environment, proxy, parse_yaml)
     made = Options(
-        proxy=one_of(PROXY, ProxyId.parse),
+        proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
             environment.get("WEFT_TOKEN", "").strip(),
@@ -334,6 +345,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
