@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import intercept_options, values
 from weft.sidecar.access import Access, readable
+from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
@@ -53,6 +55,8 @@ class Options:
     """Only say which rules there would be."""
     status_fd: int | None = None
     """A listening socket for the status page, handed over by whoever started us."""
+    app_mesh: AppMesh = field(default_factory=AppMesh)
+    """What App Mesh's own variables ask for."""
 
 
 PROXY = Flag(
@@ -236,6 +240,8 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
+The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
+weft sidecar ready waits until a sidecar is ready.
 
 Examples:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -294,9 +300,12 @@ def _help(flag: Flag, notes: str) -> str:
     return f"{flag.help}{notes}{variables}"
 
 
-def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+def options(
+    arguments: Sequence[str], environment: Mapping[str, str], parse_yaml: Parse = no_yaml
+) -> Options:
     """Read the flags and the environment; the first wrong value is a BadRequest that names it."""
     given = vars(parser().parse_args(list(arguments)))
+    environment, warnings = in_range(environment)
 
     def texts(flag: Flag) -> tuple[str, list[str]]:
         """Where the value comes from, and the value in the operator's own words."""
@@ -340,8 +349,10 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
                     f"{where} has no meaning in transparent mode",
                     fix=f"leave {where} out, or use --mode explicit",
                 )
+    proxy = one_of(PROXY, ProxyId.parse)
+    image = app_mesh(environment, proxy, parse_yaml)
     made = Options(
-        proxy=one_of(PROXY, ProxyId.parse),
+        proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
             environment.get("WEFT_TOKEN", "").strip(),
@@ -369,6 +380,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         intercept=intercept,
         dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
         status_fd=maybe(STATUS_FD, values.count),
+        app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
