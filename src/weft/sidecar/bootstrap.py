@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from socket import SOL_SOCKET
 from typing import Any
 
 from weft.names import View
 from weft.sidecar.access import Access
+from weft.sidecar.machine import SO_MARK
 from weft.sidecar.values import Address, Pipe, Tcp, is_ip
 
 XDS_CLUSTER = "weft_xds"
@@ -26,8 +28,13 @@ def bootstrap(
     admin: str,
     max_connections: int,
     access: Access = _OPEN,
+    mark: int | None = None,
 ) -> Json:
-    """The bootstrap of a proxy that asks the control plane for everything."""
+    """
+    The bootstrap of a proxy that asks the control plane for everything.
+
+    ``mark``: what its own connections carry, so that the kernel lets them pass.
+    """
     metadata = access.initial_metadata()
     fetched = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
@@ -66,6 +73,7 @@ def bootstrap(
             "cds_config": fetched,
         },
         "static_resources": {"clusters": [_xds_cluster(xds, access)]},
+        **({} if mark is None else {"cluster_manager": {"upstream_bind_config": _marked(mark)}}),
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -120,6 +128,12 @@ def without_control_plane(base: Json, listeners: list[Json], clusters: list[Json
         "clusters": [*base["static_resources"]["clusters"], *clusters],
     }
     return made
+
+
+def _marked(mark: int) -> Json:
+    """Before a socket is bound or connected; Envoy takes no socket for which that fails."""
+    option = {"description": "SO_MARK", "level": SOL_SOCKET, "name": SO_MARK, "int_value": mark}
+    return {"socket_options": [{**option, "state": "STATE_PREBIND"}]}
 
 
 def _xds_cluster(xds: Address, access: Access) -> Json:
