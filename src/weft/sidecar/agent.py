@@ -160,6 +160,7 @@ class Agent:
                 lambda: self._standing, lambda: self._line.admin, time.time, Page(self._view)
             ),
             lambda text: self._journal.say(text, level="warning"),
+            asked.status_fd,
         )
         self._beside = Beside(
             image,
@@ -168,7 +169,6 @@ class Agent:
             lambda: self._standing,
             lambda: self._line.admin,
             lambda text: self._journal.say(text, level="warning"),
-            asked.status_fd,
         )
         self._registration = _registration(
             asked, directory.instance, ports, self._journal, self._mark
