@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
+from weft.errors import WeftError
 from weft.local import plan as plans
+from weft.local.addressing import hosts
 from weft.local.kept import Kept, PortsTaken
+from weft.local.netns import Room, machine_hosts
 from weft.local.parts import Surroundings, kept_app, kept_sidecar
 from weft.local.plan import NotYet, Plan
 from weft.local.ports import LOOPBACK
@@ -62,6 +66,7 @@ class Replica:
         self._app: Kept | None = None
         self._sidecar: Kept | None = None
         self._registration: Registration | None = None
+        self._room: Room | None = None
         self._noticed: set[str] = set()
 
     # --- for the supervisor ---
@@ -110,6 +115,8 @@ class Replica:
 
     def notice(self) -> None:
         """Say how its virtual node has outgrown it, each thing once."""
+        if self._room is not None and self._around.network is not None:
+            self._around.network.files(self.instance).renew_hosts(self._hosts())
         if self._plan is None or self.workload.node is None or self._phase is not State.STARTING:
             return
         needs = self._around.watch.topology.needs(self.workload.node)
@@ -134,6 +141,8 @@ class Replica:
             "restarts": sum(part.exits for part in self._parts),
             "waitsFor": self.waits_for or None,
         }
+        if self._room is not None:
+            found |= {"isolated": True, "ipv4": self._room.home.v4, "ipv6": self._room.home.v6}
         if self._plan is not None:
             found |= _ports_json(self._plan)
         return found
@@ -183,6 +192,14 @@ class Replica:
             environment=around.environment,
         )
         try:
+            if around.residents is not None:
+                published = plans.published(self.workload, demand)
+                for _, port in published:
+                    around.ports.hold_fixed(port)
+                    held.append(port)
+                home = around.residents.home(self.workload, self.number)
+                place = replace(place, home=home, published=published)
+                return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
                 around.ports.hold_fixed(port)
                 held.append(port)
@@ -198,8 +215,17 @@ class Replica:
         """From the first process to the last one gone."""
         around = self._around
         self._plan, self._noticed = plan, set()
-        self._app = kept_app(self.name, plan, around, self._note)
-        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note)
+        room: Room | None = None
+        try:
+            room = await self._furnished(plan)
+        except (WeftError, OSError) as error:
+            self._wait_for(str(error))
+            around.ports.release(*(port for port, _ in plan.forwards))
+            self._plan = None
+            await around.board.until(lambda: not self._wanted, _RETRY_SECONDS)
+            return
+        self._app = kept_app(self.name, plan, around, self._note, room)
+        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note, room)
         if plan.node is not None and plan.addresses:
             self._registration = Registration(
                 plan.node,
@@ -229,6 +255,36 @@ class Replica:
         if taken:
             self._note(f"{taken}; it is started anew")
 
+    async def _furnished(self, plan: Plan) -> Room | None:
+        """Where workloads are isolated: its namespace, with the ways into it from the machine."""
+        around = self._around
+        if around.network is None or around.residents is None:
+            return None
+        home = around.residents.home(self.workload, self.number)
+        room = self._room = await around.network.room(home, self.instance, self._hosts())
+        for port, target in plan.forwards:
+            around.ports.release(port)
+            try:
+                around.network.forward(f"{self.instance}:{port}", port, home.v4, target)
+            except OSError:
+                await self._leave_room(plan)
+                raise
+        return room
+
+    async def _leave_room(self, plan: Plan) -> None:
+        room, self._room = self._room, None
+        if room is not None and self._around.network is not None:
+            self._around.network.unforward(
+                *(f"{self.instance}:{port}" for port, _ in plan.forwards)
+            )
+            await room.close()
+
+    def _hosts(self) -> str:
+        assert self._around.residents is not None
+        mesh = self.workload.node.mesh if self.workload.node is not None else None
+        names = self._around.residents.names(self._around.watch.topology, mesh)
+        return hosts(machine_hosts(), names)
+
     async def _until_unwanted(self) -> None:
         await self._around.board.until(lambda: not self._wanted)
         raise _Unwanted
@@ -253,6 +309,7 @@ class Replica:
             await app.end(GRACE_SECONDS, group=True)
         if sidecar is not None:
             await sidecar.end(GRACE_SECONDS)
+        await self._leave_room(plan)
         self._around.ports.release(*plan.allocation.app_ports, *plan.allocation.sidecar_ports)
         self._app = self._sidecar = self._registration = self._plan = None
 

@@ -346,7 +346,9 @@ class Agent:
             )
             if self._interceptor.install(found):
                 ports = ", ".join(map(str, found)) or "none"
-                self._journal.say(f"redirected to the proxy: all egress, and ingress of ports {ports}")
+                self._journal.say(
+                    f"redirected to the proxy: all egress, and ingress of ports {ports}"
+                )
             self._followed_bytes = received
         except WeftError as error:
             self._journal.say(error.message, level="error")

@@ -160,7 +160,10 @@ def settled(given: Mapping[str, Any], environment: Mapping[str, str]) -> Interce
         app_ports=value(APP_PORTS, _ports, None),
         ignored_uid=value(IGNORE_UID, _number, None),
         ignored_gid=value(IGNORE_GID, _number, None),
-        egress_ignored_ports=(*value(EGRESS_IGNORED_PORTS, _ports, tuple[int, ...]()), ALWAYS_IGNORED_PORT),
+        egress_ignored_ports=(
+            *value(EGRESS_IGNORED_PORTS, _ports, tuple[int, ...]()),
+            ALWAYS_IGNORED_PORT,
+        ),
         egress_ignored_ips=value(EGRESS_IGNORED_IPS, _addresses, METADATA_ADDRESSES),
         ingress_port=value(INGRESS_PORT, _port, _LISTENING_PORT),
         egress_port=value(EGRESS_PORT, _port, _LISTENING_PORT + 1),
@@ -237,7 +240,8 @@ def _addresses(text: str) -> tuple[str, ...]:
             network = ipaddress.ip_network(each, strict=False)
         except ValueError as error:
             raise BadRequest(
-                f"{each!r} is no address and no network", fix="write 10.0.0.7, 10.0.0.0/8 or fd00::/8"
+                f"{each!r} is no address and no network",
+                fix="write 10.0.0.7, 10.0.0.0/8 or fd00::/8",
             ) from error
         alone = network.prefixlen == network.max_prefixlen
         found.append(str(network.network_address if alone else network))

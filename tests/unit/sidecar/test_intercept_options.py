@@ -80,7 +80,9 @@ def test_the_variables_of_the_script_for_ec2_are_understood() -> None:
     )
 
 
-@pytest.mark.parametrize("shape", [PROXY_CONFIGURATION, {"proxyConfiguration": PROXY_CONFIGURATION}])
+@pytest.mark.parametrize(
+    "shape", [PROXY_CONFIGURATION, {"proxyConfiguration": PROXY_CONFIGURATION}]
+)
 def test_the_proxy_configuration_of_a_task_definition_is_understood(
     shape: object, tmp_path: Path
 ) -> None:
@@ -151,7 +153,9 @@ def test_a_dry_run_prints_the_rules_and_starts_nothing(capsys: pytest.CaptureFix
     assert main([*dry, "--app-ports", "9080"]) == 0
 
     said = capsys.readouterr().out
-    assert "-A APPMESH_INGRESS -p tcp -m multiport --dports 9080 -j REDIRECT --to-ports 15000" in said
+    assert (
+        "-A APPMESH_INGRESS -p tcp -m multiport --dports 9080 -j REDIRECT --to-ports 15000" in said
+    )
     assert "-m mark --mark 1337 -j RETURN" in said
 
 

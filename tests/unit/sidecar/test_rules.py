@@ -85,9 +85,7 @@ def test_no_port_is_left_out_however_many_there_are(app: list[int], ignored: lis
 @given(st.lists(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str), max_size=20))
 def test_each_address_is_let_alone_by_the_rules_of_its_family(addresses: list[str]) -> None:
     def let_alone(family: Family) -> set[str]:
-        text = installed(
-            Interception(egress_ignored_ips=tuple(addresses)), family, (), mark=None
-        )
+        text = installed(Interception(egress_ignored_ips=tuple(addresses)), family, (), mark=None)
         return {line.split()[5] for line in text.splitlines() if " -d " in line}
 
     by_version = {
