@@ -85,6 +85,11 @@ class Room:
         unshare = (isolation.program("unshare"), "--user", *user)
         return [*self._enter, *unshare, *_at(directory), *arguments]
 
+    @property
+    def enter(self) -> list[str]:
+        """What runs a program beside the workload's own."""
+        return list(self._enter)
+
     def listens(self, ports: Sequence[int]) -> bool:
         """Whether something listens at each of these ports in here."""
         return set(ports) <= listening_ports(self.pid)

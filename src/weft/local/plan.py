@@ -22,7 +22,13 @@ from weft.names import BackendPort, IngressPort, Key, Mode, Ports
 LOOPBACK = "127.0.0.1"
 NO_PROXY = "127.0.0.1,localhost,::1"
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
-_FOR_SIDECARS = ("WEFT_ENVOY", "WEFT_CONCURRENCY", "WEFT_DRAIN_TIME")
+_FOR_SIDECARS = (
+    "WEFT_ENVOY",
+    "WEFT_CONCURRENCY",
+    "WEFT_DRAIN_TIME",
+    "WEFT_EGRESS_IGNORED_PORTS",
+    "WEFT_EGRESS_IGNORED_IPS",
+)
 
 
 class NotYet(Exception):

@@ -142,7 +142,8 @@ class Replica:
             "waitsFor": self.waits_for or None,
         }
         if self._room is not None:
-            found |= {"isolated": True, "ipv4": self._room.home.v4, "ipv6": self._room.home.v6}
+            home = self._room.home
+            found |= {"ipv4": home.v4, "ipv6": home.v6, "enter": self._room.enter}
         if self._plan is not None:
             found |= _ports_json(self._plan)
         return found

@@ -85,11 +85,11 @@ class Topology:
         )
 
     def ip_preference(self, node: Key) -> str | None:
-        """App Mesh's words for it; None where neither the node nor its mesh has one."""
-        discovery = (self._specs.get(node) or {}).get("serviceDiscovery") or {}
+        """App Mesh's words for it; None where neither the node nor its mesh says."""
+        own = (self._specs.get(node) or {}).get("serviceDiscovery") or {}
         mesh = self._specs.get(Key.of_mesh(node.mesh)) or {}
-        for found in (*discovery.values(), mesh.get("serviceDiscovery") or {}):
-            if given := found.get("ipPreference"):
+        for found in (own.get("dns"), own.get("awsCloudMap"), mesh.get("serviceDiscovery")):
+            if given := (found or {}).get("ipPreference"):
                 return str(given)
         return None
 
