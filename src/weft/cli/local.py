@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from weft.local.isolation import Isolate
 
 _PATIENCE = 2.0
+_RESTART = 600.0
+"""Of all replicas of one workload, each with what it has in flight."""
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
@@ -131,6 +133,45 @@ def stop(session: Session, *, workload: str, data: str | None) -> None:
     _control(session, "stop", workload, data)
 
 
+@click.command()
+@click.argument("workloads", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All workloads that run.")
+@_option(settings.DATA)
+@client_command(*DOCUMENTS, mesh=False)
+def restart(session: Session, *, workloads: tuple[str, ...], every: bool, data: str | None) -> None:
+    """
+    Replace workloads of a running weft up, without a failed request.
+
+    The files are read again, so a changed command or environment is a new version
+    of the workload. One replica after the other: the new app starts beside the old
+    one, a new Envoy takes the sockets over and leads to it, and the old app ends
+    when what it had in flight is done. Only where two cannot be at once (an app
+    with a fixed port, no sidecar) is there a pause, and it is said.
+    WORKLOADS are names of the weft.yaml, or NAME/REPLICA.
+    """
+    if bool(workloads) == every:
+        raise click.UsageError("name the workloads, or give --all")
+    if every:
+        status = request(session, {"op": "status"}, data)
+        workloads = tuple(str(each["name"]) for each in status["workloads"])
+    answers: list[Any] = []
+    for name in workloads:
+        answer = request(session, {"op": "restart", "workload": name}, data, seconds=_RESTART)
+        answers += answer["replicas"]
+        for replica in answer["replicas"]:
+            _say_replaced(session, replica)
+    session.emit({"replicas": answers}, lambda: None)
+
+
+def _say_replaced(session: Session, replica: Mapping[str, Any]) -> None:
+    version = "from the changed files" if replica.get("changed") else "as before"
+    said = f"{replica['name']}  replaced {version} in {replica['seconds']:.1f} s"
+    if replica.get("paused"):
+        session.event(Glyph.SAME, f"{said}, with a pause: {replica['paused']}")
+    else:
+        session.event(Glyph.OK, f"{said}, without a pause")
+
+
 def _control(session: Session, op: str, workload: str, data: str | None) -> None:
     answer = request(session, {"op": op, "workload": workload}, data)
     unchanged = set(answer.get("unchanged") or ())
@@ -147,12 +188,14 @@ def _control(session: Session, op: str, workload: str, data: str | None) -> None
     session.emit(answer, draw)
 
 
-def request(session: Session, message: Mapping[str, Any], data: str | None) -> dict[str, Any]:
+def request(
+    session: Session, message: Mapping[str, Any], data: str | None, *, seconds: float = 60
+) -> dict[str, Any]:
     """Ask the weft up of a data directory; of none given, that of the control plane we talk to."""
     from weft.local.control import request as ask
 
     given = data or os.environ.get(settings.DATA.variable) or _data_of(session)
-    answer: dict[str, Any] = ask(data_directory(given), dict(message))
+    answer: dict[str, Any] = ask(data_directory(given), dict(message), seconds=seconds)
     return answer
 
 

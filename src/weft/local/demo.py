@@ -86,7 +86,7 @@ def example() -> Path:
 
 
 def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
-    """Where Color App is, and three commands that show what a mesh is good for."""
+    """Where Color App is, and commands that show what a mesh is good for."""
     endpoint = f"http://{settings.api}"
     prefix = "" if endpoint == ENDPOINT.default else f"{ENDPOINT.variable}={endpoint} "
     return Invitation(
@@ -98,6 +98,7 @@ def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
             f'eval "$({prefix}weft env)"; aws appmesh describe-route --mesh-name {mesh} '
             "--virtual-router-name colorteller-vr --route-name colorteller-route",
             f"{prefix}weft split colorteller white=0",
+            f"{prefix}weft policy set mesh/{mesh} reroute=on",
             f"{prefix}weft get proxies",
         ),
     )

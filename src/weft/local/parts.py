@@ -51,6 +51,10 @@ class Surroundings:
     def ready_file(self, instance: str) -> Path:
         return self.data / "run" / f"{instance}.json"
 
+    def apps_file(self, instance: str) -> Path:
+        """Where a sidecar reads at which ports its app listens."""
+        return self.data / "run" / f"{instance}.apps.json"
+
 
 def kept_app(
     name: str,

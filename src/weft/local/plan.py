@@ -99,6 +99,7 @@ class Place:
     xds: str
     data: Path
     ready_file: Path
+    apps_file: Path
     environment: Mapping[str, str] = field(repr=False)
     home: Home | None = None
     """Its addresses, where it has a network namespace of its own."""
@@ -327,7 +328,7 @@ def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str
     ]
     if ports is None:
         return (*arguments, "--intercept")
-    arguments += ["--egress", str(ports.egress)]
+    arguments += ["--egress", str(ports.egress), "--apps", str(place.apps_file)]
     for ingress in ports.ingress:
         arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]
     for backend in ports.backends:

@@ -99,11 +99,17 @@ class Child(asyncio.SubprocessProtocol):
             self._transport.close()
         return self.exited.result()
 
-    def terminate(self) -> None:
-        """Ask the process to end; what it started is its own business."""
+    def signal(self, number: int) -> bool:
+        """Send the process alone a signal; False when it has ended."""
         if self.alive and self.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
+                return True
+        return False
+
+    def terminate(self) -> None:
+        """Ask the process to end; what it started is its own business."""
+        self.signal(signal.SIGTERM)
 
     def terminate_group(self) -> None:
         """Ask the process and what it started to end, as Ctrl-C at a terminal would."""

@@ -44,6 +44,7 @@ from weft.local.traffic import Traffic
 from weft.local.watch import Watch
 from weft.manifests import specs
 from weft.manifests.files import Loaded, load
+from weft.manifests.workload import Workload
 from weft.settings import Address, Setting, Settings
 
 CONTROL_PLANE_SECONDS = 60.0
@@ -353,10 +354,20 @@ class Runner:
                 return await self._supervisor.stop(name)
             case "start" if isinstance(name, str):
                 return await self._supervisor.start(name, START_SECONDS)
-            case "stop" | "start":
+            case "restart" if isinstance(name, str):
+                return await self._supervisor.restart(name, self._reread(), START_SECONDS)
+            case "stop" | "start" | "restart":
                 raise BadRequest("which workload?", fix='give "workload": NAME')
             case op:
-                raise BadRequest(f"{op!r} is no operation", fix="use status, stop or start")
+                raise BadRequest(
+                    f"{op!r} is no operation", fix="use status, stop, start or restart"
+                )
+
+    def _reread(self) -> dict[str, Workload]:
+        """The workloads as the files have them now."""
+        options = self._options
+        loaded = load(options.files, options.environment, mesh=options.mesh)
+        return {each.name: each for each in loaded.workloads}
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from weft.ir.cluster import IpPreference
 from weft.ir.proxy import Note
 from weft.model import cloud_map
-from weft.model.cloud_map import IPV4, IPV6, Instance
+from weft.model.cloud_map import IPV4, IPV6, Instance, Wanted
 from weft.model.virtual_node import ByCloudMap, CloudMapDiscovery, VirtualNodeSpec
 from weft.names import Key
 from weft.resolve.reading import Reading
@@ -25,12 +25,16 @@ _FAMILIES = {
 
 
 def addresses(
-    reading: Reading, asked: CloudMapDiscovery, port: int, preference: IpPreference
+    reading: Reading,
+    asked: CloudMapDiscovery,
+    port: int,
+    preference: IpPreference,
+    wanted: Wanted = Wanted.HEALTHY_OR_ELSE_ALL,
 ) -> Iterator[str]:
     """Where a listener of the virtual node is served, as ``host:port``."""
     registered = reading.part(instances, asked.namespace_name, asked.service_name)
     query = {each.key: each.value for each in asked.attributes or ()}
-    for instance in cloud_map.discovered(registered or (), query=query):
+    for instance in cloud_map.discovered(registered or (), wanted, query):
         if address := _address(instance, port, preference):
             yield address
 

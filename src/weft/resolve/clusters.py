@@ -15,6 +15,7 @@ from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
 from weft.names import Key, Kind
 from weft.resolve import cloud_map, specs
 from weft.resolve.limits import endpoint, sayable
+from weft.resolve.protection import outliers
 from weft.resolve.reading import Reading
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
@@ -60,6 +61,10 @@ def reached(reading: Reading, target: Target) -> Reached:
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
     listener = spec.listener(target.port)
     check, notes = _health_check(key, spec, listener, target)
+    detection, more = outliers(
+        listener.outlier_detection if listener else None,
+        f"{key} outlierDetection of port {target.port}",
+    )
     cluster = ir.Cluster(
         target.cluster,
         reading.part(discovery, target),
@@ -67,9 +72,10 @@ def reached(reading: Reading, target: Target) -> Reached:
         CONNECT_TIMEOUT,
         check,
         node=target.node,
+        outliers=detection,
     )
     told = isinstance(cluster.discovery, ir.Assigned)
-    notes += cloud_map.notes(reading, key, spec)
+    notes += (*more, *cloud_map.notes(reading, key, spec))
     return Reached(cluster, reading.part(assignment, target) if told else None, notes)
 
 

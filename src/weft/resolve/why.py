@@ -22,6 +22,7 @@ from weft.names import Key, Kind, View, parse_egress_cluster
 from weft.resolve import clusters, retries, routes, specs
 from weft.resolve.matching import Request, mismatch
 from weft.resolve.outbound import backends
+from weft.resolve.protection import breakers
 from weft.resolve.proxy import GATEWAYS_NOT_SERVED
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
@@ -280,7 +281,7 @@ def _shares(reading: Reading, mesh: str, targets: tuple[ir.Target, ...]) -> tupl
                 _found_by(reading, target, reached.cluster.discovery),
                 tuple(f"{one.host}:{one.port}" for one in told),
                 _server_timeout(reading, target),
-                Setting(str(UNLIMITED), default=True),
+                _breakers(reading, target),
             )
         )
     return tuple(shares)
@@ -308,6 +309,21 @@ def _server_timeout(reading: Reading, target: clusters.Target) -> Setting | None
     return _setting(
         timeout(given.per_request if isinstance(given, HttpTimeout) else None), PER_REQUEST
     )
+
+
+def _breakers(reading: Reading, target: clusters.Target) -> Setting:
+    """Of the target's own proxy; its callers' never open."""
+    spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    listener = spec.listener(target.port)
+    limits = breakers(listener.connection_pool if listener else None)
+    if limits is None:
+        return Setting(str(UNLIMITED), default=True)
+    words = (
+        ("connections", limits.connections),
+        ("pending", limits.pending),
+        ("requests", limits.requests),
+    )
+    return Setting(", ".join(f"{limit} {word}" for word, limit in words if limit), default=False)
 
 
 def _split(targets: tuple[Share, ...]) -> str:

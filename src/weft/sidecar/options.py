@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import intercept_options, values
 from weft.sidecar.access import Access, readable
+from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
@@ -45,12 +47,16 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
+    apps: str | None = None
+    """The file that says where the workload listens; read again at every renewal."""
     intercept: Interception | None = None
     """What the kernel redirects to it; None: nothing, or others see to it."""
     dry_run: bool = False
     """Only say which rules there would be."""
     status_fd: int | None = None
     """A listening socket for the status page, handed over by whoever started us."""
+    app_mesh: AppMesh = field(default_factory=AppMesh)
+    """What App Mesh's own variables ask for."""
 
 
 PROXY = Flag(
@@ -121,6 +127,12 @@ BACKEND = Flag(
     "explicit mode: lead 127.0.0.1:SOCKET to port PORT of the virtual service NAME; SOCKET 0 takes a free port; may be repeated",
     ("WEFT_BACKEND",),
     repeated=True,
+)
+APPS = Flag(
+    "--apps",
+    "FILE",
+    "explicit mode: where the workload listens, as JSON {LISTENER: PORT} in place of the APP of --ingress; read at the start and at SIGUSR1, when another Envoy takes over without a pause",
+    ("WEFT_APPS",),
 )
 STATUS_PORT = Flag(
     "--status-port",
@@ -206,6 +218,7 @@ FLAGS = (
     INGRESS,
     EGRESS,
     BACKEND,
+    APPS,
     STATUS_PORT,
     DATA,
     READY_FILE,
@@ -227,6 +240,8 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
+The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
+weft sidecar ready waits until a sidecar is ready.
 
 Examples:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -285,9 +300,12 @@ def _help(flag: Flag, notes: str) -> str:
     return f"{flag.help}{notes}{variables}"
 
 
-def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+def options(
+    arguments: Sequence[str], environment: Mapping[str, str], parse_yaml: Parse = no_yaml
+) -> Options:
     """Read the flags and the environment; the first wrong value is a BadRequest that names it."""
     given = vars(parser().parse_args(list(arguments)))
+    environment, warnings = in_range(environment)
 
     def texts(flag: Flag) -> tuple[str, list[str]]:
         """Where the value comes from, and the value in the operator's own words."""
@@ -324,15 +342,17 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
     asked = maybe(MODE, values.mode)
     mode = asked or (Mode.EXPLICIT if intercept is None else Mode.TRANSPARENT)
     if mode is Mode.TRANSPARENT:
-        for flag in (INGRESS, EGRESS, BACKEND):
+        for flag in (INGRESS, EGRESS, BACKEND, APPS):
             where, stated = texts(flag)
             if stated:
                 raise BadRequest(
                     f"{where} has no meaning in transparent mode",
                     fix=f"leave {where} out, or use --mode explicit",
                 )
+    proxy = one_of(PROXY, ProxyId.parse)
+    image = app_mesh(environment, proxy, parse_yaml)
     made = Options(
-        proxy=one_of(PROXY, ProxyId.parse),
+        proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
             environment.get("WEFT_TOKEN", "").strip(),
@@ -356,9 +376,11 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        apps=maybe(APPS, str),
         intercept=intercept,
         dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
         status_fd=maybe(STATUS_FD, values.count),
+        app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)

@@ -16,7 +16,6 @@ from urllib.parse import unquote
 
 import grpc
 import structlog
-from google.protobuf.json_format import MessageToDict
 
 from weft.clock import Clock
 from weft.errors import BadRequest, NotFound, Unavailable, WeftError
@@ -28,6 +27,7 @@ from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
 from weft.xds.gate import Gate
+from weft.xds.introduction import view_of
 from weft.xds.listening import cannot_listen, listenable
 from weft.xds.seats import Seats
 from weft.xds.session import Session, words_of
@@ -261,10 +261,7 @@ class AdsServer:
                 "the node has no id",
                 fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N",
             )
-        proxy = self._named(node.id, account)
-        fields = node.metadata.fields
-        metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
-        return View.from_metadata(proxy, metadata), metadata
+        return view_of(node, self._named(node.id, account))
 
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
