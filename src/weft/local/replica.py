@@ -135,8 +135,8 @@ class Replica:
             if self.state is State.RUNNING and self._plan is not None:
                 needs = self._needs(workload)
                 why = replacement.obstacle(self.workload, workload, self._plan.needs, needs)
-                if why is None and self._room is not None:
-                    why = "in its own network namespace two cannot have one port"
+                if self._room is not None:
+                    why = "it has a network of its own, where two cannot have one port"
                 if why is None:
                     await self._replace_in_place(workload, needs)
                     return None
@@ -215,7 +215,6 @@ class Replica:
         around = self._around
         needs = self._needs(self.workload)
         demand = plans.demand(self.workload, needs)
-        place = self._place()
         held: list[int] = []
 
         def take() -> int:
@@ -229,13 +228,13 @@ class Replica:
                     around.ports.hold_fixed(port)
                     held.append(port)
                 home = around.residents.home(self.workload, self.number)
-                place = replace(place, home=home, published=published)
+                place = replace(self._place(), home=home, published=published)
                 return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
                 around.ports.hold_fixed(port)
                 held.append(port)
             ports = plans.allocation(demand, take)
-            return plans.plan(self.workload, self.number, needs, ports, place)
+            return plans.plan(self.workload, self.number, needs, ports, self._place())
         except NotYet:
             around.ports.release(*held)
             raise
@@ -261,8 +260,6 @@ class Replica:
         """From the first process to the last one gone."""
         around = self._around
         self._plan, self._noticed = plan, set()
-        if plan.allocation.sidecar is not None:
-            replacement.tell(around.apps_file(self.instance), plan.allocation.apps)
         room: Room | None = None
         try:
             room = await self._furnished(plan)
@@ -272,6 +269,8 @@ class Replica:
             self._plan = None
             await around.board.until(lambda: not self._wanted, _RETRY_SECONDS)
             return
+        if plan.sidecar is not None and room is None:
+            replacement.tell(around.apps_file(self.instance), plan.allocation.apps)
         self._app = kept_app(self.name, plan, around, self._note, room)
         self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note, room)
         if plan.node is not None and plan.addresses:
