@@ -22,6 +22,7 @@ from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
+from weft.sidecar.naming import Naming
 from weft.sidecar.options import Options, options
 from weft.sidecar.ready_file import ReadyFile
 from weft.sidecar.registration import Registration, addresses_of
@@ -113,6 +114,10 @@ class Agent:
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
             ports = placed(with_free_ports(directory, ports), asked.apps)
+        self._naming = Naming(
+            asked, directory, lambda text: self._journal.say(text, level="warning")
+        )
+        ports = replace(ports, dns=self._naming.port)
         self._view = View(asked.proxy, asked.mode, ports)
         self._line = Line(
             Command(
@@ -161,6 +166,7 @@ class Agent:
         try:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
+            self._naming.start(self._keeper.kept)
             if self._registration is not None:
                 self._registration.start()
             while not self._wakeup.stops:
@@ -170,6 +176,7 @@ class Agent:
                 self._renew()
                 self._observe()
                 self._keep()
+                self._naming.know(self._keeper.kept)
                 self._publish()
             self._drain()
         finally:
@@ -178,6 +185,7 @@ class Agent:
             if self._registration is not None:
                 self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
+            self._naming.stop()
             self._status.stop()
         self._journal.say("stopped")
         return 0
@@ -300,6 +308,7 @@ class Agent:
             max_connections=self._max_connections,
             access=self._asked.access,
             mark=self._mark,
+            resolvers=self._naming.servers,
         )
         name = "bootstrap.json"
         kept = self._keeper.kept

@@ -10,8 +10,9 @@ from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
-from weft.sidecar import intercept_options, values
+from weft.sidecar import dns_options, intercept_options, values
 from weft.sidecar.access import Access, readable
+from weft.sidecar.dns_servers import NameServer, name_server
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
@@ -54,6 +55,10 @@ class Options:
     """Only say which rules there would be."""
     status_fd: int | None = None
     """A listening socket for the status page, handed over by whoever started us."""
+    dns: NameServer | None = None
+    """Where the workload asks for names; None: elsewhere."""
+    dns_upstreams: tuple[NameServer, ...] = ()
+    """Who is asked for names outside the mesh; empty: whom the machine asks."""
 
 
 PROXY = Flag(
@@ -228,6 +233,7 @@ FLAGS = (
     ADDRESS,
     STATUS_FD,
     *intercept_options.FLAGS,
+    *dns_options.FLAGS,
 )
 
 _DESCRIPTION = """\
@@ -370,11 +376,14 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         intercept=intercept,
         dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
         status_fd=maybe(STATUS_FD, values.count),
+        dns=maybe(dns_options.DNS, name_server),
+        dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
+    dns_options.refuse(made.dns, made.dns_upstreams, made.mode)
     return made
 
 
