@@ -25,6 +25,7 @@ from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
+from weft.sidecar.naming import Naming
 from weft.sidecar.options import Options, options
 from weft.sidecar.prometheus import Page
 from weft.sidecar.ready_file import ReadyFile
@@ -117,6 +118,10 @@ class Agent:
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
             ports = placed(with_free_ports(directory, ports), asked.apps)
+        self._naming = Naming(
+            asked, directory, lambda text: self._journal.say(text, level="warning")
+        )
+        ports = replace(ports, dns=self._naming.port)
         image = asked.app_mesh
         self._view = View(
             asked.proxy, asked.mode, ports, metrics=image.metrics, tracing=image.tracing
@@ -183,6 +188,7 @@ class Agent:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
             self._beside.start()
+            self._naming.start(self._keeper.kept)
             if self._registration is not None:
                 self._registration.start()
             while not self._wakeup.stops:
@@ -192,6 +198,7 @@ class Agent:
                 self._renew()
                 self._observe()
                 self._keep()
+                self._naming.know(self._keeper.kept)
                 self._publish()
             self._drain()
         finally:
@@ -201,6 +208,7 @@ class Agent:
             if self._registration is not None:
                 self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
+            self._naming.stop()
             self._status.stop()
         self._journal.say("stopped")
         return 0
@@ -324,6 +332,7 @@ class Agent:
             max_connections=self._max_connections,
             access=self._asked.access,
             mark=self._mark,
+            resolvers=self._naming.servers,
         )
         base, replaced = furnished(base, self._asked.app_mesh)
         for words in replaced:

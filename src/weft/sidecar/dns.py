@@ -86,19 +86,19 @@ class NameService:
         self._complaint = ""
         self._tcp_clients = threading.BoundedSemaphore(_MOST_TCP_CLIENTS)
         self._thread = threading.Thread(target=self._run, name="dns", daemon=True)
+        self._udp = socket.socket(at.family, socket.SOCK_DGRAM)
+        self._tcp = socket.socket(at.family, socket.SOCK_STREAM)
+        self._to_envoy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._wake, self._woken = socket.socketpair()
 
     def start(self) -> None:
         """Take the address; CannotStart where that is not possible."""
         try:
-            self._udp = socket.socket(self._at.family, socket.SOCK_DGRAM)
             self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._udp.bind(self._at.address())
-            self._tcp = socket.socket(self._at.family, socket.SOCK_STREAM)
             self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._tcp.bind(self._at.address())
             self._tcp.listen(_MOST_TCP_CLIENTS)
-            self._to_envoy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._to_envoy.connect(self._envoy)
         except OSError as error:
             raise CannotStart(
@@ -125,12 +125,10 @@ class NameService:
         if self._thread.is_alive():
             self._wake.send(b".")
             self._thread.join()
-            for each in (self._udp, self._tcp, self._to_envoy):
-                each.close()
         self._relays.close()
         self._selector.close()
-        self._wake.close()
-        self._woken.close()
+        for each in (self._udp, self._tcp, self._to_envoy, self._wake, self._woken):
+            each.close()
 
     # --- the loop ---
 

@@ -10,10 +10,11 @@ from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
-from weft.sidecar import intercept_options, values
+from weft.sidecar import dns_options, intercept_options, values
 from weft.sidecar.access import Access, readable
 from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
 from weft.sidecar.documents import Parse, no_yaml
+from weft.sidecar.dns_servers import NameServer, name_server
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
@@ -57,6 +58,10 @@ class Options:
     """A listening socket for the status page, handed over by whoever started us."""
     app_mesh: AppMesh = field(default_factory=AppMesh)
     """What App Mesh's own variables ask for."""
+    dns: NameServer | None = None
+    """Where the workload asks for names; None: elsewhere."""
+    dns_upstreams: tuple[NameServer, ...] = ()
+    """Who is asked for names outside the mesh; empty: whom the machine asks."""
 
 
 PROXY = Flag(
@@ -231,6 +236,7 @@ FLAGS = (
     ADDRESS,
     STATUS_FD,
     *intercept_options.FLAGS,
+    *dns_options.FLAGS,
 )
 
 _DESCRIPTION = """\
@@ -381,11 +387,14 @@ def options(
         dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
         status_fd=maybe(STATUS_FD, values.count),
         app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
+        dns=maybe(dns_options.DNS, name_server),
+        dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
+    dns_options.refuse(made.dns, made.dns_upstreams, made.mode)
     return made
 
 
