@@ -10,4 +10,4 @@ from weft.translate.snapshot import Encoded
 
 @memoised
 def encoded(value: ir.Assignment) -> Encoded:
-    return Encoded.of(value.cluster, load_assignment(value.cluster, value.endpoints))
+    return Encoded.of(value.cluster, load_assignment(value.cluster, value.endpoints, value.zones))
