@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
+from weft.ir.tls import ClientTls
 from weft.ir.value import value
 
 
@@ -117,6 +118,8 @@ class Cluster:
     health_check: HealthCheck | None = None
     node: str = ""
     """The virtual node behind it: telemetry counts by it. Empty for all else."""
+    tls: ClientTls | None = None
+    """None: plain text."""
 
 
 @value

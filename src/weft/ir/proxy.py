@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.ir.cluster import Assignment, Cluster
 from weft.ir.listener import Listener
 from weft.ir.route import RouteConfiguration
+from weft.ir.tls import Secret
 from weft.ir.value import value
 
 
@@ -24,3 +25,4 @@ class Proxy:
     clusters: tuple[Cluster, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     notes: tuple[Note, ...] = ()
+    secrets: tuple[Secret, ...] = ()

@@ -8,6 +8,7 @@ from weft.names import Kind, Mode, View
 from weft.resolve.inbound import inbound
 from weft.resolve.outbound import explicit, transparent
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.sockets import redirected, usable
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
@@ -39,12 +40,14 @@ def proxy(reading: Reading, view: View) -> ir.Proxy:
     else:
         outbound = transparent
         ports, notes = redirected(view), ()
-    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports)
-    away = reading.part(outbound, id.mesh, id.name, ports)
+    sds = Sds.BESIDE if view.sds else Sds.NOWHERE
+    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports, sds)
+    away = reading.part(outbound, id.mesh, id.name, ports, sds)
     return ir.Proxy(
         listeners=(*towards.listeners, *away.listeners),
         route_configurations=(*towards.route_configurations, *away.route_configurations),
         clusters=(*towards.clusters, *away.clusters),
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
+        secrets=tuple(dict.fromkeys((*towards.secrets, *away.secrets))),
     )

@@ -17,6 +17,7 @@ from weft.ir import cluster as ir
 from weft.translate.basics import address, duration, metadata, over_ads, packed
 from weft.translate.memo import memoised
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import client_side
 
 UNLIMITED = 2**31 - 1
 """App Mesh's figure for a circuit breaker that never opens."""
@@ -64,12 +65,22 @@ def cluster(value: ir.Cluster) -> Any:
             options.upstream_http_protocol_options.auto_sni = True
             options.upstream_http_protocol_options.auto_san_validation = True
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    if value.tls is not None:
+        message.transport_socket.CopyFrom(client_side(value.tls))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
+        if value.tls is not None:
+            _probe_protocol(message.health_checks[0], value.health_check.probe)
         # An endpoint that was taken away must go at once, healthy or not: traffic
         # to it would fail until its checks do.
         message.ignore_health_on_host_removal = True
     return message
+
+
+def _probe_protocol(message: Any, probe: ir.HttpCheck | ir.GrpcCheck | ir.TcpCheck) -> None:
+    """A check may speak another version of HTTP than the requests, and must not agree on theirs."""
+    if isinstance(probe, ir.HttpCheck):
+        message.tls_options.alpn_protocols.append("h2" if probe.http2 else "http/1.1")
 
 
 def _discover(message: Any, value: ir.Cluster) -> None:

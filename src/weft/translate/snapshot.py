@@ -63,6 +63,8 @@ class Encoded:
     name: str
     version: str
     delta: bytes = field(repr=False)
+    again: Encoded | None = field(default=None, repr=False)
+    """The same in other words, for a proxy that refused it and should look at it once more."""
 
     @classmethod
     def of(cls, name: str, message: Message) -> Self:
