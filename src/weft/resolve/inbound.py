@@ -59,6 +59,10 @@ def inbound(
     if not served:
         return Proxy(notes=notes)
     taken = {port: tls.taken(reading, each.tls, _protocol(each), sds=sds) for each, port in served}
+    places = {
+        each.port_mapping.port: f"{key} spec.listeners[{i}].tls"
+        for i, each in enumerate(spec.listeners or ())
+    }
     asking = [each for each, port in served if taken[port].asks]
     return Proxy(
         listeners=(
@@ -94,16 +98,19 @@ def inbound(
             )
             for each, port in served
         ),
-        notes=(*notes, *(note for port, how in taken.items() for note in _notes(key, port, how))),
+        notes=(
+            *notes,
+            *(note for port, how in taken.items() for note in _notes(places[port], how)),
+        ),
         secrets=tuple(dict.fromkeys(secret for how in taken.values() for secret in how.secrets)),
     )
 
 
-def _notes(key: Key, port: int, how: tls.Taken) -> Iterator[Note]:
+def _notes(place: str, how: tls.Taken) -> Iterator[Note]:
     if how.closed:
-        yield Note(f"{key} port {port}", f"connections with TLS are closed: {how.closed}")
+        yield Note(place, f"connections with TLS are closed: {how.closed}")
     for remark in how.remarks:
-        yield Note(f"{key} port {port}", remark)
+        yield Note(place, remark)
 
 
 def bind_address(preferred: IpPreference, port: int) -> SocketAddress:
