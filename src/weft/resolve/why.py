@@ -20,10 +20,10 @@ from weft.model.virtual_node import ByCloudMap, VirtualNodeSpec
 from weft.model.virtual_router import RouteSpec
 from weft.names import Key, Kind, View, parse_egress_cluster
 from weft.resolve import clusters, retries, routes, specs
+from weft.resolve.gateway_hosts import destinations
 from weft.resolve.matching import Request, mismatch
 from weft.resolve.outbound import backends
 from weft.resolve.protection import breakers
-from weft.resolve.proxy import GATEWAYS_NOT_SERVED
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 from weft.resolve.timeouts import IDLE, PER_REQUEST, listener_timeouts, timeout
@@ -133,7 +133,9 @@ def _notes(reading: Reading, service: str, view: View) -> tuple[str, ...]:
     """What stands between a view and the service."""
     proxy = view.proxy
     if proxy.kind is Kind.VIRTUAL_GATEWAY:
-        return (f"{proxy}: {GATEWAYS_NOT_SERVED}",)
+        if service in reading.part(destinations, proxy.key).services:
+            return ()
+        return (f"no gateway route of {proxy} leads to {service}: its proxy does not know it",)
     told = reading.part(backends, proxy.mesh, proxy.name)
     if service not in told.services:
         return (f"{proxy} does not have {service} among its backends: its proxy does not know it",)

@@ -139,10 +139,10 @@ def test_a_caller_that_does_not_have_the_service_as_a_backend_is_told() -> None:
     assert "does not have white.local among its backends" in note
 
 
-def test_a_gateway_is_told_that_it_is_not_served_yet() -> None:
+def test_a_gateway_without_a_route_to_the_service_is_told() -> None:
     view = View(ProxyId.parse("mesh/shop/virtualGateway/front"))
     (note,) = asked(mesh(), view=view).notes
-    assert "not served yet" in note
+    assert "no gateway route of mesh/shop/virtualGateway/front leads to shop.local" in note
 
 
 def test_what_does_not_exist_is_an_error_with_a_fix() -> None:
