@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, Tracing, View
 
 Said = dict[str, Any]
 
@@ -359,6 +359,7 @@ ports = st.builds(
     backends=st.lists(
         st.builds(BackendPort, st.sampled_from(SERVICES), ports_drawn, sockets), max_size=4
     ).map(tuple),
+    dns=st.sampled_from([0, 15353]),
 )
 views = st.builds(
     View,
@@ -370,4 +371,6 @@ views = st.builds(
     ),
     st.sampled_from(Mode),
     ports,
+    st.booleans(),
+    st.sampled_from(Tracing),
 )

@@ -29,7 +29,9 @@ from tests.envoy.sidecar_harness import eventually
 from tests.mesh_lab.http2 import requests
 from tests.shares import assert_shares
 from weft.names import IngressPort, Mode, Ports
+from weft.resolve.matching import Request
 from weft.resolve.proxy import resolve
+from weft.resolve.why import why
 from weft.translate.proxy import translate
 
 pytestmark = pytest.mark.envoy
@@ -426,3 +428,53 @@ async def test_both_hops_are_logged(tmp_path: Path) -> None:
             "404 - /other -",
         ]
     )
+
+
+async def test_why_names_both_routes_that_envoy_takes(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    kept = {"hostname": {"defaultTargetHostname": "DISABLED"}}
+    to_one = {"path": {"exact": "/a/b"}}
+    spec = {
+        "listen": ["8080/http"],
+        "logging": {
+            "accessLog": {"file": {"path": str(log), "format": {"text": "%ROUTE_NAME%\n"}}}
+        },
+        "routes": {
+            "prefix": leads({"prefix": "/p"}, "one.local"),
+            "kept": leads({"prefix": "/kept"}, "one.local", rewrite=kept),
+            "exact": leads({"path": {"exact": "/e"}}, "one.local", rewrite=to_one),
+            "regex": leads({"path": {"regex": "/r/.*"}}, "two.local"),
+            "host": leads({"hostname": {"suffix": ".example"}, "prefix": "/p/a"}, "two.local"),
+        },
+    }
+    mesh = {
+        "services": {"one.local": "router one", "two.local": "node black"},
+        "routers": {
+            "one": {
+                "listen": "9080/http",
+                "routes": {
+                    "a": http_route("white:1", prefix="/a"),
+                    "exact": {"httpRoute": {"match": {"path": {"exact": "/a/b"}}, "action": to("white:1")}},
+                },
+            }
+        },
+    }  # fmt: skip
+    asked = [
+        ("/p/a", "front"), ("/p/a/b", "front"), ("/p/a", "a.example:80"), ("/pa", "front"),
+        ("/p", "front"), ("//p//a", "front"), ("/p/../p/a", "front"), ("/kept/a", "two.local"),
+        ("/kept/x", "two.local"), ("/kept/a/b?q", "front"), ("/e?q=/x", "front"),
+        ("/r/1", "front"), ("/r", "front"), ("/", "front"),
+    ]  # fmt: skip
+    async with gateway(tmp_path, spec, mesh, "white", "black") as front:
+        for path, host in asked:
+            await front.get(path, host)
+    taken = log.read_text().splitlines()
+    state = state_from({"gateways": {"front": spec}, "nodes": {n: {"listen": "9080/http"} for n in ("white", "black")}, **mesh})  # fmt: skip
+    expected: list[str] = []
+    for path, host in asked:
+        found = why(state, "shop", host, Request(path=path), view=view_of(FRONT))
+        assert found.passage is not None
+        # The second hop is logged first: it is done first.
+        second = [found.route or "-"] if found.passage.route else []
+        expected += [*second, found.passage.route or "-"]
+    assert taken == expected

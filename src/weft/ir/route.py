@@ -182,6 +182,8 @@ class Route:
     action: Action
     service: str = ""
     """The service that clients meant: telemetry counts by it."""
+    labelled: bool = False
+    """Its metadata has the service as a label of what is counted."""
     set_headers: tuple[tuple[str, str], ...] = ()
     """Headers that the request is sent on with, whatever it had of these names."""
     removed_headers: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ def addresses(
     registered = reading.part(instances, asked.namespace_name, asked.service_name)
     query = {each.key: each.value for each in asked.attributes or ()}
     for instance in cloud_map.discovered(registered or (), wanted, query):
-        if address := _address(instance, port, preference):
+        if address := address_of(instance, port, preference):
             yield address
 
 
@@ -65,7 +65,7 @@ def notes(reading: Reading, key: Key, spec: VirtualNodeSpec) -> tuple[Note, ...]
     return ()
 
 
-def _address(instance: Instance, port: int, preference: IpPreference) -> str | None:
+def address_of(instance: Instance, port: int, preference: IpPreference) -> str | None:
     if instance.has_addresses:
         own = instance.address(port)
         return own if own and _is_wanted(own, preference) else None

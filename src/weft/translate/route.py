@@ -14,6 +14,7 @@ from google.protobuf import wrappers_pb2
 from weft.ir import route as ir
 from weft.translate.basics import metadata, packed, timeout
 from weft.translate.memo import memoised
+from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded, ResourceType
 
 HOST_SELECTION_ATTEMPTS = 5
@@ -66,6 +67,8 @@ def route(value: ir.Route) -> Any:
     message.response_headers_to_remove.extend(value.kept_from_client)
     if value.service:
         message.metadata.CopyFrom(metadata(service=value.service, route=value.name))
+        if value.labelled:
+            label(message.metadata, TargetVirtualService=value.service)
     return message
 
 
