@@ -89,6 +89,14 @@ class Workload:
             found[answer.body if answer.status == 200 else f"{answer.status} {answer.body}"] += 1
         return found
 
+    async def fits(self, url: str, expected: set[str]) -> None:
+        """Until twenty replies in a row are of these, and each of these was among them."""
+
+        async def so() -> bool:
+            return set(await self.replies(url, 20)) == expected
+
+        await until(so, 10)
+
     async def stats(self, pattern: str) -> dict[str, int]:
         """Envoy's numbers whose names match."""
         found = await asyncio.to_thread(self._admin().stats, pattern)
@@ -167,13 +175,17 @@ class Lab:
                 for each in known.get("Parameters", ())
                 if each["ParameterKey"] not in parameters
             ]
-        await asyncio.to_thread(
-            operation,
-            StackName=stack,
-            TemplateBody=template,
-            Parameters=given,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-        )
+        try:
+            await asyncio.to_thread(
+                operation,
+                StackName=stack,
+                TemplateBody=template,
+                Parameters=given,
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            )
+        except client.exceptions.ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
         (made,) = (await asyncio.to_thread(client.describe_stacks, StackName=stack))["Stacks"]
         assert made["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), made
         await self.settled()

@@ -29,8 +29,12 @@ class Backend:
 
     @property
     def by_proxy(self) -> bool:
-        """HTTP/1.1 clients reach it through ``http_proxy``; others need a port of their own."""
-        return self.protocol == "http"
+        """
+        HTTP/1.1 clients reach it through ``http_proxy``; others need a port of their own.
+
+        Envoy refuses a proxy's request line whose host has an underscore.
+        """
+        return self.protocol == "http" and "_" not in self.service
 
     def __str__(self) -> str:
         return f"{self.service}:{self.port} ({self.protocol})"
