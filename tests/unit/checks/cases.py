@@ -122,6 +122,15 @@ def gateway(routes: Said, listen: str = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
 
 
+def cart_behind_a_gateway(rewrite: Said) -> Said:
+    """Requests under /shop reach a service that knows /cart alone."""
+    route = gateway_route("/shop")
+    route["httpRoute"]["action"]["rewrite"] = rewrite
+    said = gateway({"all": route})
+    said["routers"]["shop"]["routes"] = {"cart": http_route("shop:1", prefix="/cart")}
+    return said
+
+
 def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Said:
     target = {"target": {"virtualService": {"virtualServiceName": "shop.local"}}}
     match = {"serviceName": "s"} if kind == "grpcRoute" else {"prefix": prefix}
@@ -416,7 +425,6 @@ CASES: dict[str, tuple[Said, Said]] = {
             forgotten=["other"],
         ),
     ),
-    "WEFT-801": (gateway({"all": gateway_route()}), shop()),
     "WEFT-802": (
         gateway(
             {
@@ -427,6 +435,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         gateway({"all": gateway_route(), "cart": gateway_route("/cart/")}),
     ),
     "WEFT-803": (gateway({}), gateway({"all": gateway_route()})),
+    "WEFT-804": (
+        cart_behind_a_gateway({"prefix": {"defaultPrefix": "DISABLED"}}),
+        cart_behind_a_gateway({"hostname": {"defaultTargetHostname": "DISABLED"}}),
+    ),
+    "WEFT-805": (
+        shop(
+            gateways={
+                "front": {**served({"healthCheck": HEALTH}), "routes": {"all": gateway_route()}}
+            }
+        ),
+        gateway({"all": gateway_route()}),
+    ),
 }
 """By code: a mesh in which it is found, and one much like it in which it is not."""
 
