@@ -42,7 +42,7 @@ def resolved(mesh: Mapping[str, Any]) -> ir.Proxy:
 
 def ir_text(mesh: Mapping[str, Any], proxy: ir.Proxy) -> str:
     shown = {
-        "listeners": proxy.listeners,
+        "listeners": (*proxy.listeners, *proxy.name_servers),
         "routes": proxy.route_configurations,
         "clusters": proxy.clusters,
         "endpoints": proxy.assignments,

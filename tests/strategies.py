@@ -280,6 +280,7 @@ ports = st.builds(
     backends=st.lists(
         st.builds(BackendPort, st.sampled_from(SERVICES), ports_drawn, sockets), max_size=4
     ).map(tuple),
+    dns=st.sampled_from([0, 15353]),
 )
 views = st.builds(
     View,

@@ -48,7 +48,11 @@ EXPLICIT = Ports((IngressPort(80, 10080, 10081),), 15999, (BackendPort("s0.local
 VIEWS = [
     View(ProxyId("m", Kind.VIRTUAL_NODE, node.name), mode, ports)
     for node in NODES
-    for mode, ports in ((Mode.TRANSPARENT, Ports()), (Mode.EXPLICIT, EXPLICIT))
+    for mode, ports in (
+        (Mode.TRANSPARENT, Ports()),
+        (Mode.TRANSPARENT, Ports(dns=15353)),
+        (Mode.EXPLICIT, EXPLICIT),
+    )
 ]
 
 

@@ -334,6 +334,11 @@ def backend_listener(service: str, port: int) -> str:
     return f"lds_egress_127.0.0.1_{service}_{port}"
 
 
+def dns_listener(port: int) -> str:
+    """Where the mesh's names are answered; App Mesh had nothing of the kind."""
+    return f"lds_dns_127.0.0.1_{port}"
+
+
 def backend_route_configuration(service: str, port: int) -> str:
     return f"rds_egress_http_{service}_{port}"
 

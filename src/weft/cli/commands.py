@@ -30,7 +30,11 @@ SECTIONS = (
             Entry(
                 "stop", "local:stop", "Take a workload of a running weft up down, and keep it down."
             ),
-            Entry("restart", "local:restart", "Replace workloads, without a failed request."),
+            Entry(
+                "restart",
+                "local:restart",
+                "Replace workloads of a running weft up, without a failed request.",
+            ),
             Entry("serve", "local:serve", "Run the control plane alone."),
             Entry("sidecar", "local:sidecar", "Run Envoy beside one workload."),
         ),

@@ -89,12 +89,22 @@ class Close:
 
 
 @value
+class AddressRange:
+    """The addresses that begin with the first ``bits`` of ``address``."""
+
+    address: str
+    bits: int
+
+
+@value
 class ChainMatch:
     """Connections of which all of this is true."""
 
     destination_port: int | None = None
     server_names: tuple[str, ...] = ()
     """As TLS clients send them (SNI)."""
+    prefixes: tuple[AddressRange, ...] = ()
+    """Made to an address in one of these; empty: to any."""
 
 
 @value

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from weft.errors import CannotStart
 from weft.local.applying import Applying
+from weft.local.isolation import Isolate
 from weft.local.run import Invitation, UpOptions, up
 from weft.settings import ENDPOINT, GATEWAY_PORT, Address, Settings
 
@@ -36,6 +37,7 @@ class DemoOptions:
     """Create the mesh; else the workloads wait until others have."""
     fresh: bool = False
     color: str = "auto"
+    isolate: Isolate = Isolate.NO
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
 
@@ -66,6 +68,7 @@ def demo(options: DemoOptions) -> int:
             invite=invite,
             setting_of_port={port: GATEWAY_PORT},
             environment=environment,
+            isolate=options.isolate,
         )
     )
 

@@ -24,6 +24,9 @@ NO_BACKEND = (
     "no backend of this virtual node has this host and port, and the mesh's egress filter is "
     "DROP_ALL: check the name, the port and the node's backends\n"
 )
+NOT_AT_THIS_PORT = (
+    "this virtual service has no listener at this port: look at its router's or node's ports\n"
+)
 
 _LOOPBACK = ir.HeaderMatch(
     ":authority", ir.Regex(r"(?i)(localhost\.?|127\.[0-9.]+|\[::1?\])(:[0-9]+)?")
@@ -96,11 +99,25 @@ def _tcp_routes(tunnel: ir.Tunnel, backend: Backend) -> tuple[ir.Route, ...]:
 
 
 def at_one_port(
-    reading: Reading, mesh: str, backends: tuple[Backend, ...], port: int, outside: Outside
+    reading: Reading,
+    mesh: str,
+    backends: tuple[Backend, ...],
+    port: int,
+    outside: Outside,
+    elsewhere: tuple[str, ...] = (),
 ) -> Hosts:
-    """Transparent mode: the hosts behind one port, and with ALLOW_ALL any other."""
+    """
+    Transparent mode: the hosts behind one port, and with ALLOW_ALL any other.
+
+    ``elsewhere``: services whose names lead to virtual addresses, and not at this port.
+    There is nowhere to pass such requests on to.
+    """
     others = []
     if outside.everything:
+        if elsewhere:
+            refused = ir.Route("unserved", ir.RequestMatch(), ir.Respond(404, NOT_AT_THIS_PORT))
+            domains = [d for name in elsewhere for d in (name, f"{name}:{port}")]
+            others.append(ir.VirtualHost("unserved", tuple(domains), (refused,)))
         others.append(_catch_all(_pass_through(names.allow_all_cluster(mesh))))
     return _assembled(
         names.egress_route_configuration(port),

@@ -15,9 +15,9 @@ from weft.ir.value import value
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Arn, Key, Kind, Ports
 from weft.resolve import hosts, routes, specs
-from weft.resolve.clusters import Target, own_or_mesh, preference, reached
+from weft.resolve.clusters import Target, own_or_mesh, reached
 from weft.resolve.hosts import Backend, Hosts
-from weft.resolve.inbound import LOOPBACK, bind_address
+from weft.resolve.inbound import LOOPBACK
 from weft.resolve.limits import sayable
 from weft.resolve.logs import access_log
 from weft.resolve.policies import Outside, outside
@@ -25,7 +25,6 @@ from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 from weft.resolve.timeouts import IDLE
 
-HTTPS = 443
 CONNECT_TIMEOUT = timedelta(seconds=1)
 SELF_CONNECT_TIMEOUT = timedelta(milliseconds=250)
 
@@ -91,134 +90,7 @@ def nameless(key: Key, found: Hosts) -> Iterable[Note]:
         yield Note(str(key), f"{backend} cannot be told from another backend by its host name")
 
 
-# --- Transparent mode -------------------------------------------------------------------------
-
-
-@value
-class Claim:
-    """What one port leads to: requests to any of several backends, or connections to one."""
-
-    port: int
-    backends: tuple[Backend, ...]
-
-    @property
-    def is_http(self) -> bool:
-        return self.backends[0].protocol.is_http
-
-
-@value
-class Claims:
-    by_port: tuple[Claim, ...]
-    notes: tuple[Note, ...]
-
-
-def claims(reading: Reading, mesh: str, node: str) -> Claims:
-    """
-    Who gets which port. The first backend by name keeps it.
-
-    A connection says only to which port it was made, so a port leads to one TCP
-    backend or to several of the HTTP family, and never to both.
-    """
-    given = reading.part(backends, mesh, node)
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    by_port: dict[int, list[Backend]] = {}
-    notes = list(given.notes)
-    for backend in given.found:
-        first, *_ = holders = by_port.setdefault(backend.port, [backend])
-        if first is backend:
-            continue
-        if first.protocol.is_http and backend.protocol.is_http:
-            holders.append(backend)
-        else:
-            notes.append(
-                Note(
-                    str(key),
-                    f"{backend} cannot be reached: port {backend.port} leads to {first}; "
-                    "give one of them a port of its own",
-                )
-            )
-    return Claims(
-        tuple(Claim(port, tuple(holders)) for port, holders in sorted(by_port.items())),
-        tuple(notes),
-    )
-
-
-def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
-    """Egress by the port and address that the workload itself dialled."""
-    claimed = reading.part(claims, mesh, node)
-    open_to = reading.part(outside, mesh, node)
-    found = [
-        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port, open_to)
-        for claim in claimed.by_port
-        if claim.is_http
-    ]
-    services = reading.part(backends, mesh, node).services
-    reach = reading.part(clusters, mesh, services)
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    return Proxy(
-        listeners=(reading.part(transparent_listener, mesh, node, ports.egress),),
-        route_configurations=tuple(each.configuration for each in found),
-        clusters=(
-            *reach.clusters,
-            *(
-                cluster.Cluster(name, cluster.OriginalDestination(), None, CONNECT_TIMEOUT)
-                for name in _outside_clusters(mesh, open_to)
-            ),
-        ),
-        assignments=reach.assignments,
-        notes=(
-            *claimed.notes,
-            *reach.notes,
-            *(note for each in found for note in nameless(key, each)),
-        ),
-    )
-
-
-def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> listener.Listener:
-    """The one egress listener; what it reads changes seldom."""
-    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
-    log = access_log(spec)
-    claimed = reading.part(claims, mesh, node).by_port
-    chains = [_port_chain(reading, mesh, claim, log) for claim in claimed]
-    open_to = reading.part(outside, mesh, node)
-    if open_to.amazonaws:
-        aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
-        chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
-    rest = None
-    if open_to.everything:
-        passed = listener.Tcp("egress", (_to(names.allow_all_cluster(mesh)),), access_log=log)
-        rest = Chain("mesh-allow-all", ChainMatch(), passed)
-        if all(claim.port != port for claim in claimed):
-            # Passed through, a connection to the proxy's own port would come back for ever.
-            chains.append(Chain("loop", ChainMatch(port), listener.Close()))
-    elif not chains:
-        # Envoy refuses a listener without any chain.
-        chains.append(Chain("nothing", ChainMatch(), listener.Close()))
-    address = bind_address(preference(reading, mesh, spec), port)
-    return listener.Listener(
-        names.EGRESS_LISTENER,
-        (address,),
-        Direction.OUTBOUND,
-        tuple(chains),
-        rest,
-        redirected=True,
-        # Nowhere else: where a server speaks first, waiting for the client hangs both.
-        server_name_ports=(HTTPS,) if open_to.amazonaws else (),
-        both_families=address.host == "::",
-    )
-
-
-def _port_chain(reading: Reading, mesh: str, claim: Claim, log: listener.AccessLog | None) -> Chain:
-    match = ChainMatch(claim.port)
-    if claim.is_http:
-        routes_name = names.egress_route_configuration(claim.port)
-        http = listener.Http("egress", routes_name, IDLE, websockets=True, access_log=log)
-        return Chain(f"http_{claim.port}", match, http)
-    (backend,) = claim.backends
-    return Chain(f"tcp_{claim.port}_{backend.service}", match, _tcp(reading, mesh, backend, log))
-
-
-def _tcp(
+def tcp(
     reading: Reading, mesh: str, backend: Backend, log: listener.AccessLog | None
 ) -> listener.Tcp | listener.Close:
     at = ServicePort(backend.port, backend.protocol)
@@ -228,7 +100,7 @@ def _tcp(
     return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log, backend.service)
 
 
-def _to(name: str) -> route.Target:
+def to(name: str) -> route.Target:
     return route.Target(name)
 
 
@@ -310,7 +182,7 @@ def local_listener(
         websockets = backend.protocol is Protocol.HTTP
         action = listener.Http("egress", routes_name, IDLE, websockets, access_log=log)
     else:
-        action = _tcp(reading, mesh, backend, log)
+        action = tcp(reading, mesh, backend, log)
     name = names.backend_listener(backend.service, backend.port)
     return _local(name, socket, "", action)
 
@@ -337,11 +209,11 @@ def forward_proxies(reading: Reading, mesh: str, open_to: Outside) -> tuple[clus
     by_name = cluster.NamedByRequest(_outside_preference(reading, mesh))
     return tuple(
         cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT)
-        for name in _outside_clusters(mesh, open_to)
+        for name in outside_clusters(mesh, open_to)
     )
 
 
-def _outside_clusters(mesh: str, open_to: Outside) -> list[str]:
+def outside_clusters(mesh: str, open_to: Outside) -> list[str]:
     found = [names.amazonaws_cluster(mesh)] if open_to.amazonaws else []
     return [*found, names.allow_all_cluster(mesh)] if open_to.everything else found
 
@@ -359,7 +231,15 @@ def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
 def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
     served = set(local)
     for backend in found:
-        if backend.protocol is not Protocol.HTTP and backend not in served:
+        if backend in served:
+            continue
+        if "_" in backend.service:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket, and Envoy refuses its name in http_proxy's "
+                "requests for the underscore: nobody can call it",
+            )
+        elif backend.protocol is not Protocol.HTTP:
             yield Note(
                 str(key),
                 f"{backend} has no local socket: only clients that make tunnels of http_proxy "

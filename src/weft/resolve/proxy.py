@@ -7,9 +7,10 @@ from weft.ir import proxy as ir
 from weft.names import Kind, Mode, View
 from weft.resolve.inbound import inbound
 from weft.resolve.observed import observed, unobserved
-from weft.resolve.outbound import explicit, transparent
+from weft.resolve.outbound import explicit
 from weft.resolve.reading import Reading
 from weft.resolve.sockets import redirected, usable
+from weft.resolve.transparent import transparent
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
 
@@ -56,4 +57,5 @@ def served(reading: Reading, view: View) -> ir.Proxy:
         clusters=(*towards.clusters, *away.clusters),
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
+        name_servers=away.name_servers,
     )

@@ -61,6 +61,10 @@ def chain(value: ir.Chain) -> Any:
         message.filter_chain_match.destination_port.CopyFrom(
             wrappers_pb2.UInt32Value(value=value.match.destination_port)
         )
+    for prefix in value.match.prefixes:
+        message.filter_chain_match.prefix_ranges.add(
+            address_prefix=prefix.address, prefix_len=wrappers_pb2.UInt32Value(value=prefix.bits)
+        )
     if value.match.server_names:
         message.filter_chain_match.server_names.extend(value.match.server_names)
     return message
