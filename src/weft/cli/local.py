@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weft import settings
 from weft.cli.render import Glyph
 from weft.cli.session import DOCUMENTS, Command, Session, client_command, color_option
-from weft.errors import WeftError
+from weft.errors import CannotStart, WeftError
 from weft.settings import Setting, Settings, data_directory
+
+if TYPE_CHECKING:
+    from weft.local.isolation import Isolate
 
 _PATIENCE = 2.0
 _RESTART = 600.0
@@ -48,6 +51,17 @@ def _serve_options(command: Command) -> Command:
     for setting in reversed(settings.SERVE):
         command = _option(setting)(command)
     return command
+
+
+def _isolate_option(command: Command) -> Command:
+    """``--isolate`` alone is ``--isolate yes``."""
+    return click.option(
+        settings.ISOLATE.flag,
+        is_flag=False,
+        flag_value="yes",
+        metavar="[yes|require|no]",
+        help=_help(settings.ISOLATE),
+    )(command)
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
@@ -126,7 +140,7 @@ def stop(session: Session, *, workload: str, data: str | None) -> None:
 @client_command(*DOCUMENTS, mesh=False)
 def restart(session: Session, *, workloads: tuple[str, ...], every: bool, data: str | None) -> None:
     """
-    Replace workloads of a running weft up by new processes, without a failed request.
+    Replace workloads of a running weft up, without a failed request.
 
     The files are read again, so a changed command or environment is a new version
     of the workload. One replica after the other: the new app starts beside the old
@@ -203,9 +217,17 @@ def _data_of(session: Session) -> str:
     help="weft.yaml with the workloads; without one, the control plane alone.",
 )
 @click.option("--mesh", metavar="NAME", help="Mesh, where the files leave it open.")
+@_isolate_option
 @_serve_options
 @color_option
-def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: Any) -> int:
+def up(
+    *,
+    files: tuple[str, ...],
+    mesh: str | None,
+    isolate: str | None,
+    color: str | None,
+    **given: Any,
+) -> int:
     """
     Run the control plane and the workloads of a weft.yaml.
 
@@ -218,7 +240,15 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     from weft.local.run import up as run
 
     mesh = mesh or os.environ.get("WEFT_MESH") or None
-    return run(UpOptions(settings=settings_given, files=files, mesh=mesh, color=_color(color)))
+    return run(
+        UpOptions(
+            settings=settings_given,
+            files=files,
+            mesh=mesh,
+            color=_color(color),
+            isolate=_isolate(isolate),
+        )
+    )
 
 
 @click.command()
@@ -231,6 +261,7 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     metavar="PORT",
     help=_help(settings.GATEWAY_PORT),
 )
+@_isolate_option
 @_serve_options
 @color_option
 def demo(
@@ -239,6 +270,7 @@ def demo(
     no_mesh: bool,
     fresh: bool,
     gateway_port: int | None,
+    isolate: str | None,
     color: str | None,
     **given: Any,
 ) -> int:
@@ -264,8 +296,22 @@ def demo(
             mesh=not no_mesh,
             fresh=fresh,
             color=_color(color),
+            isolate=_isolate(isolate),
         )
     )
+
+
+def _isolate(given: str | None) -> Isolate:
+    from weft.local.isolation import Isolate
+
+    setting = settings.ISOLATE
+    text = given or os.environ.get(setting.variable) or setting.default
+    try:
+        return Isolate(text)
+    except ValueError:
+        raise CannotStart(
+            f"{setting.flag} is {text!r}", fix=f"give one of {', '.join(Isolate)}"
+        ) from None
 
 
 def _color(given: str | None) -> str:

@@ -149,8 +149,19 @@ class Cluster:
 
 
 @value
+class Zone:
+    """Endpoints whose place is known. It is told and shown; it attracts no traffic."""
+
+    region: str
+    name: str
+    endpoints: tuple[SocketAddress, ...]
+
+
+@value
 class Assignment:
     """The endpoints of one ``Assigned`` cluster."""
 
     cluster: str
     endpoints: tuple[SocketAddress, ...]
+    zones: tuple[Zone, ...] = ()
+    """Where some of the endpoints are."""

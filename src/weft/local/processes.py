@@ -163,8 +163,9 @@ class Processes:
         on_line: OnLine,
         environment: Mapping[str, str],
         directory: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Child:
-        """Start one; OSError when it cannot be."""
+        """Start one; OSError when it cannot be. ``pass_fds`` are the descriptors it inherits."""
         loop = asyncio.get_running_loop()
         _, child = await loop.subprocess_exec(
             lambda: Child(on_line, self._gone),
@@ -175,6 +176,7 @@ class Processes:
             cwd=directory,
             env=dict(environment),
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
         )
         if child.alive:
             self._children.add(child)

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from weft.errors import Conflict, WeftError
 from weft.local import plan as plans
 from weft.local import replacement
+from weft.local.addressing import hosts
 from weft.local.kept import Kept, PortsTaken
+from weft.local.netns import Room, machine_hosts
 from weft.local.parts import Surroundings, kept_app, kept_sidecar
 from weft.local.plan import NotYet, Plan
 from weft.local.ports import LOOPBACK
@@ -67,6 +70,7 @@ class Replica:
         self._app: Kept | None = None
         self._sidecar: Kept | None = None
         self._registration: Registration | None = None
+        self._room: Room | None = None
         self._noticed: set[str] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._successor: Kept | None = None
@@ -131,6 +135,8 @@ class Replica:
             if self.state is State.RUNNING and self._plan is not None:
                 needs = self._needs(workload)
                 why = replacement.obstacle(self.workload, workload, self._plan.needs, needs)
+                if self._room is not None:
+                    why = "it has a network of its own, where two cannot have one port"
                 if why is None:
                     await self._replace_in_place(workload, needs)
                     return None
@@ -145,6 +151,8 @@ class Replica:
 
     def notice(self) -> None:
         """Say how its virtual node has outgrown it, each thing once."""
+        if self._room is not None and self._around.network is not None:
+            self._around.network.files(self.instance).renew_hosts(self._hosts())
         if self._plan is None or self.workload.node is None or self._phase is not State.STARTING:
             return
         needs = self._around.watch.topology.needs(self.workload.node)
@@ -169,6 +177,9 @@ class Replica:
             "restarts": sum(part.exits for part in self._parts),
             "waitsFor": self.waits_for or None,
         }
+        if self._room is not None:
+            home = self._room.home
+            found |= {"ipv4": home.v4, "ipv6": home.v6, "enter": self._room.enter}
         if self._plan is not None:
             found |= _ports_json(self._plan)
         return found
@@ -211,6 +222,14 @@ class Replica:
             return held[-1]
 
         try:
+            if around.residents is not None:
+                published = plans.published(self.workload, demand)
+                for _, port in published:
+                    around.ports.hold_fixed(port)
+                    held.append(port)
+                home = around.residents.home(self.workload, self.number)
+                place = replace(self._place(), home=home, published=published)
+                return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
                 around.ports.hold_fixed(port)
                 held.append(port)
@@ -241,10 +260,19 @@ class Replica:
         """From the first process to the last one gone."""
         around = self._around
         self._plan, self._noticed = plan, set()
-        if plan.sidecar is not None:
+        room: Room | None = None
+        try:
+            room = await self._furnished(plan)
+        except (WeftError, OSError) as error:
+            self._wait_for(str(error))
+            around.ports.release(*(port for port, _ in plan.forwards))
+            self._plan = None
+            await around.board.until(lambda: not self._wanted, _RETRY_SECONDS)
+            return
+        if plan.sidecar is not None and room is None:
             replacement.tell(around.apps_file(self.instance), plan.allocation.apps)
-        self._app = kept_app(self.name, plan, around, self._note)
-        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note)
+        self._app = kept_app(self.name, plan, around, self._note, room)
+        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note, room)
         if plan.node is not None and plan.addresses:
             self._registration = Registration(
                 plan.node,
@@ -275,6 +303,36 @@ class Replica:
         if taken:
             self._note(f"{taken}; it is started anew")
 
+    async def _furnished(self, plan: Plan) -> Room | None:
+        """Where workloads are isolated: its namespace, with the ways into it from the machine."""
+        around = self._around
+        if around.network is None or around.residents is None:
+            return None
+        home = around.residents.home(self.workload, self.number)
+        room = self._room = await around.network.room(home, self.instance, self._hosts())
+        for port, target in plan.forwards:
+            around.ports.release(port)
+            try:
+                around.network.forward(f"{self.instance}:{port}", port, home.v4, target)
+            except OSError:
+                await self._leave_room(plan)
+                raise
+        return room
+
+    async def _leave_room(self, plan: Plan) -> None:
+        room, self._room = self._room, None
+        if room is not None and self._around.network is not None:
+            self._around.network.unforward(
+                *(f"{self.instance}:{port}" for port, _ in plan.forwards)
+            )
+            await room.close()
+
+    def _hosts(self) -> str:
+        assert self._around.residents is not None
+        mesh = self.workload.node.mesh if self.workload.node is not None else None
+        names = self._around.residents.names(self._around.watch.topology, mesh)
+        return hosts(machine_hosts(), names)
+
     async def _until_unwanted(self) -> None:
         await self._around.board.until(lambda: not self._wanted)
         raise _Unwanted
@@ -301,6 +359,7 @@ class Replica:
             await app.end(GRACE_SECONDS, group=True)
         if sidecar is not None:
             await sidecar.end(GRACE_SECONDS)
+        await self._leave_room(plan)
         self._around.ports.release(*plan.allocation.app_ports, *plan.allocation.sidecar_ports)
         self._app = self._sidecar = self._registration = self._plan = None
 

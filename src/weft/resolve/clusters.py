@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from weft import names
@@ -102,14 +103,28 @@ def assignment(reading: Reading, target: Target) -> ir.Assignment:
     """The registered addresses of a target; a replica without one for this listener is left out."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    places: dict[ir.SocketAddress, cloud_map.Place] = {}
+    found: Iterable[tuple[str | None, cloud_map.Place]]
     match spec.service_discovery:
         case ByCloudMap(aws_cloud_map=asked):
             preferred = preference(reading, target.mesh, spec)
             found = cloud_map.addresses(reading, asked, target.port, preferred)
         case _:
-            found = (each.address(target.port) or "" for each in reading.instances(key))
-    addresses = {read for address in found if address and (read := endpoint(address))}
-    return ir.Assignment(target.cluster, tuple(sorted(addresses, key=lambda a: (a.host, a.port))))
+            found = ((each.address(target.port), ("", "")) for each in reading.instances(key))
+    for address, place in found:
+        if address and (read := endpoint(address)):
+            places.setdefault(read, place)
+    addresses = tuple(sorted(places, key=lambda a: (a.host, a.port)))
+    return ir.Assignment(target.cluster, addresses, _zones(addresses, places))
+
+
+def _zones(
+    addresses: tuple[ir.SocketAddress, ...], places: Mapping[ir.SocketAddress, cloud_map.Place]
+) -> tuple[ir.Zone, ...]:
+    return tuple(
+        ir.Zone(*place, tuple(each for each in addresses if places[each] == place))
+        for place in sorted({places[each] for each in addresses} - {("", "")})
+    )
 
 
 def preference(reading: Reading, mesh: str, spec: VirtualNodeSpec) -> IpPreference:

@@ -231,7 +231,15 @@ def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
 def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
     served = set(local)
     for backend in found:
-        if backend.protocol is not Protocol.HTTP and backend not in served:
+        if backend in served:
+            continue
+        if "_" in backend.service:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket, and Envoy refuses its name in http_proxy's "
+                "requests for the underscore: nobody can call it",
+            )
+        elif backend.protocol is not Protocol.HTTP:
             yield Note(
                 str(key),
                 f"{backend} has no local socket: only clients that make tunnels of http_proxy "

@@ -26,6 +26,8 @@ class Split:
     """The targets of a route as its proxies are told them."""
 
     targets: tuple[ir.Target, ...]
+    configured: tuple[ir.Target, ...]
+    """As they stand in the route."""
     reroutes: bool = False
     """Whether what fails is tried elsewhere: it is asked for, and there are several targets."""
     left_out: tuple[str, ...] = ()
@@ -49,16 +51,16 @@ def split(reading: Reading, route: Key) -> Split:
     configured = tuple(ir.Target(each.cluster, weight) for each, weight in found)
     serving = [(each, weight) for each, weight in found if weight]
     if len(serving) < 2 or not policies.reroutes(reading, route):
-        return Split(configured)
+        return Split(configured, configured)
     alive = {each: reading.part(is_alive, each) for each, _ in serving}
     living = tuple(ir.Target(t.cluster, weight) for t, weight in serving if alive[t] is not False)
     unknown = tuple(each.node for each, _ in serving if alive[each] is None)
     # Zeros are left out as well, or a retry would find a target that nobody wants to be used.
     if not living:
         everyone = tuple(each for each in configured if each.weight)
-        return Split(everyone, reroutes=True, nobody=True)
+        return Split(everyone, configured, reroutes=True, nobody=True)
     left_out = tuple(each.node for each, _ in serving if alive[each] is False)
-    return Split(living, reroutes=True, left_out=left_out, unknown=unknown)
+    return Split(living, configured, reroutes=True, left_out=left_out, unknown=unknown)
 
 
 def is_alive(reading: Reading, target: Target) -> bool | None:

@@ -14,9 +14,12 @@ from subprocess import SubprocessError
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Mode, Ports, View
 from weft.sidecar import drain, last_good, rules_command, status, succession
+from weft.sidecar.beside import Beside
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.envoy import Command, binary, how_it_ended
+from weft.sidecar.furnished import asks_for_listeners, fixed_admin, furnished
 from weft.sidecar.intercept import Interceptor, listener_ports, mark_for
 from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
@@ -24,6 +27,7 @@ from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
 from weft.sidecar.naming import Naming
 from weft.sidecar.options import Options, options
+from weft.sidecar.prometheus import Page
 from weft.sidecar.ready_file import ReadyFile
 from weft.sidecar.registration import Registration, addresses_of
 from weft.sidecar.renewal import Renewals, placed, tried
@@ -37,14 +41,14 @@ _QUIET_SECONDS = 60.0
 _KILL_AFTER_SECONDS = 3.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) -> int:
     """Run a sidecar until it is told to stop; the exit status."""
     wakeup = Wakeup()
     try:
         given = sys.argv[2:] if arguments is None else arguments
         if given[:1] == [rules_command.NAME]:
             return rules_command.main(given[1:])
-        asked = options(given, os.environ)
+        asked = options(given, os.environ, parse_yaml)
         if asked.intercept is not None and asked.dry_run:
             return rules_command.show(asked.intercept, mark_for(asked.intercept))
         wakeup.listen()
@@ -118,7 +122,10 @@ class Agent:
             asked, directory, lambda text: self._journal.say(text, level="warning")
         )
         ports = replace(ports, dns=self._naming.port)
-        self._view = View(asked.proxy, asked.mode, ports)
+        image = asked.app_mesh
+        self._view = View(
+            asked.proxy, asked.mode, ports, metrics=image.metrics, tracing=image.tracing
+        )
         self._line = Line(
             Command(
                 binary=envoy,
@@ -132,6 +139,8 @@ class Agent:
             ),
             directory,
             self._journal.envoy_line,
+            admin=fixed_admin(image),
+            asks=asks_for_listeners(image),
         )
         self._keeper = self._keeper_of_view()
         self._renewals = Renewals()
@@ -152,9 +161,19 @@ class Agent:
         )
         self._status = status.StatusServer(
             asked.status_port,
-            status.Pages(lambda: self._standing, lambda: self._line.admin, time.time),
+            status.Pages(
+                lambda: self._standing, lambda: self._line.admin, time.time, Page(self._view)
+            ),
             lambda text: self._journal.say(text, level="warning"),
             asked.status_fd,
+        )
+        self._beside = Beside(
+            image,
+            self._view,
+            asked.log_level,
+            lambda: self._standing,
+            lambda: self._line.admin,
+            lambda text: self._journal.say(text, level="warning"),
         )
         self._registration = _registration(
             asked, directory.instance, ports, self._journal, self._mark
@@ -163,9 +182,12 @@ class Agent:
 
     def run(self) -> int:
         """Until told to stop: 0; or until Envoy has ended too often: 1."""
+        for warning in self._asked.app_mesh.warnings:
+            self._journal.say(warning, level="warning")
         try:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
+            self._beside.start()
             self._naming.start(self._keeper.kept)
             if self._registration is not None:
                 self._registration.start()
@@ -182,6 +204,7 @@ class Agent:
         finally:
             self._stopping = True
             self._ready_file.remove()
+            self._beside.stop()
             if self._registration is not None:
                 self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
@@ -282,6 +305,7 @@ class Agent:
             self._directory.file("snap.json"),
             self._view,
             lambda text: self._journal.say(text, level="warning"),
+            keeps=self._asked.app_mesh.whole is None,
         )
 
     def _start(self, source: Source) -> None:
@@ -310,6 +334,9 @@ class Agent:
             mark=self._mark,
             resolvers=self._naming.servers,
         )
+        base, replaced = furnished(base, self._asked.app_mesh)
+        for words in replaced:
+            self._journal.say(words, level="warning")
         name = "bootstrap.json"
         kept = self._keeper.kept
         if source is Source.LAST_ACCEPTED and kept is not None:

@@ -141,9 +141,11 @@ def latency_buckets() -> list[int]:
 def without_control_plane(base: Json, listeners: list[Json], clusters: list[Json]) -> Json:
     """The same proxy, told everything at once: for a start while the control plane is away."""
     made = {key: value for key, value in base.items() if key != "dynamic_resources"}
+    static = base["static_resources"]
     made["static_resources"] = {
-        "listeners": listeners,
-        "clusters": [*base["static_resources"]["clusters"], *clusters],
+        **static,
+        "listeners": [*static.get("listeners", ()), *listeners],
+        "clusters": [*static["clusters"], *clusters],
     }
     return made
 

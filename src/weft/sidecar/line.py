@@ -48,11 +48,23 @@ class Line:
     """
 
     def __init__(
-        self, command: Command, directory: Directory, on_log_line: Callable[[str], None]
+        self,
+        command: Command,
+        directory: Directory,
+        on_log_line: Callable[[str], None],
+        *,
+        admin: str = "",
+        asks: bool = True,
     ) -> None:
+        """
+        ``admin``: where every Envoy has its admin interface; empty: each has a socket of its own.
+        ``asks``: it asks the control plane for listeners; else it has all it will have.
+        """
         self._command = command
         self._directory = directory
         self._on_log_line = on_log_line
+        self._fixed_admin = admin
+        self._asks = asks
         self._started = 0
         self.runners: list[Runner] = []
 
@@ -79,7 +91,7 @@ class Line:
 
     def admin_path(self) -> str:
         """Where the next Envoy will have its admin socket."""
-        return self._directory.socket(f"admin-{self._started}.sock")
+        return self._fixed_admin or self._directory.socket(f"admin-{self._started}.sock")
 
     def use(self, binary: str) -> None:
         """From the next Envoy on, this program."""
@@ -106,7 +118,8 @@ class Line:
         newest = self.runners[-1]
         if self.observed(newest).state == "UNKNOWN":
             return None
-        if newest.life is Life.READY or not newest.observation.is_ready(newest.source):
+        source = newest.source if self._asks else Source.LAST_ACCEPTED
+        if newest.life is Life.READY or not newest.observation.is_ready(source):
             return None
         newest.life = Life.READY
         for runner in self.runners[:-1]:

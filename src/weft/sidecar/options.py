@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import dns_options, intercept_options, values
 from weft.sidecar.access import Access, readable
+from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.dns_servers import NameServer, name_server
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
@@ -48,13 +50,14 @@ class Options:
     """Where it is reached, for listeners where that is not its own socket."""
     apps: str | None = None
     """The file that says where the workload listens; read again at every renewal."""
-
     intercept: Interception | None = None
     """What the kernel redirects to it; None: nothing, or others see to it."""
     dry_run: bool = False
     """Only say which rules there would be."""
     status_fd: int | None = None
     """A listening socket for the status page, handed over by whoever started us."""
+    app_mesh: AppMesh = field(default_factory=AppMesh)
+    """What App Mesh's own variables ask for."""
     dns: NameServer | None = None
     """Where the workload asks for names; None: elsewhere."""
     dns_upstreams: tuple[NameServer, ...] = ()
@@ -243,6 +246,8 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
+The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
+weft sidecar ready waits until a sidecar is ready.
 
 Examples:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
@@ -301,9 +306,12 @@ def _help(flag: Flag, notes: str) -> str:
     return f"{flag.help}{notes}{variables}"
 
 
-def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+def options(
+    arguments: Sequence[str], environment: Mapping[str, str], parse_yaml: Parse = no_yaml
+) -> Options:
     """Read the flags and the environment; the first wrong value is a BadRequest that names it."""
     given = vars(parser().parse_args(list(arguments)))
+    environment, warnings = in_range(environment)
 
     def texts(flag: Flag) -> tuple[str, list[str]]:
         """Where the value comes from, and the value in the operator's own words."""
@@ -347,8 +355,10 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
                     f"{where} has no meaning in transparent mode",
                     fix=f"leave {where} out, or use --mode explicit",
                 )
+    proxy = one_of(PROXY, ProxyId.parse)
+    image = app_mesh(environment, proxy, parse_yaml)
     made = Options(
-        proxy=one_of(PROXY, ProxyId.parse),
+        proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
             environment.get("WEFT_TOKEN", "").strip(),
@@ -376,6 +386,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         intercept=intercept,
         dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
         status_fd=maybe(STATUS_FD, values.count),
+        app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
         dns=maybe(dns_options.DNS, name_server),
         dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
     )

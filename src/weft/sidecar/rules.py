@@ -141,6 +141,6 @@ def _unhooked(saved: str) -> Iterator[str]:
     """Every jump into our chains, to be deleted; a jump that is there twice is deleted twice."""
     for line in saved.splitlines():
         words = line.split()
-        if words[:1] == ["-A"] and words[1] in _HOOKS and words[-2:-1] == ["-j"]:
-            if words[-1] in (EGRESS, INGRESS):
-                yield "-D" + line[2:]
+        jumps = words[:1] == ["-A"] and words[1] in _HOOKS and words[-2:-1] == ["-j"]
+        if jumps and words[-1] in (EGRESS, INGRESS):
+            yield "-D" + line[2:]

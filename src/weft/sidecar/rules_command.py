@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 
 from weft.errors import BadRequest
@@ -51,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     if not given[INSTALL.dest] and not given[REMOVE.dest]:
         owned = asked.ignored_uid is not None or asked.ignored_gid is not None
         return show(asked, None if owned else MARK)
+    import tempfile  # Here alone: it brings random and hashlib with it.
+
     interceptor = Interceptor(asked, None, tempfile.gettempdir())
     if given[INSTALL.dest] and asked.ignored_uid is None and asked.ignored_gid is None:
         raise BadRequest(

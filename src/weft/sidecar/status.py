@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from weft.errors import CannotStart, Unreachable, WeftError
+from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Ports
+from weft.sidecar import prometheus
 from weft.sidecar.access import without_tokens
 from weft.sidecar.admin import Admin
 
@@ -82,8 +83,9 @@ class Pages:
     standing: Callable[[], Standing]
     admin: Callable[[], Admin | None]
     clock: Callable[[], float]
+    metrics: prometheus.Page | None = None
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str, query: str = "") -> Answer:
         try:
             match path:
                 case "/":
@@ -103,10 +105,15 @@ class Pages:
                 case "/config":
                     dump = self._admin().get("/config_dump?include_eds")
                     return Answer(200, without_tokens(dump))
+                case "/stats/prometheus" if self.metrics is not None:
+                    page = self.metrics.text(self._admin(), query)
+                    return Answer(200, page.encode(), prometheus.CONTENT_TYPE)
                 case _:
                     return Answer.of(
                         {"error": f"there is no page {path}", "pages": list(PAGES)}, 404
                     )
+        except BadRequest as error:
+            return Answer.of({"error": error.message}, 400)
         except WeftError as error:
             return Answer.of({"error": error.message}, 503)
 
@@ -139,7 +146,7 @@ class Pages:
         return _FRONT.format(title=html.escape(standing.proxy), table=table, links=links)
 
 
-PAGES = ("/", "/ready", "/status", "/clusters", "/listeners", "/config")
+PAGES = ("/", "/ready", "/status", "/clusters", "/listeners", "/config", "/stats/prometheus")
 
 _FRONT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -259,9 +266,8 @@ class _Handler(socketserver.StreamRequestHandler):
             # A page in a browser may reach 127.0.0.1 under a name of its own.
             self._send(Answer.of({"error": f"the Host header {host!r} is not a local one"}, 403))
         else:
-            self._send(
-                self.server.pages.answer(words[1].split("?", 1)[0]), with_body=words[0] == "GET"
-            )
+            path, _, query = words[1].partition("?")
+            self._send(self.server.pages.answer(path, query), with_body=words[0] == "GET")
 
     def _send(self, answer: Answer, *, with_body: bool = True) -> None:
         head = (

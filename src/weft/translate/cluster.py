@@ -131,21 +131,38 @@ def dns_cache(preference: ir.IpPreference) -> Any:
     )
 
 
-def load_assignment(name: str, endpoints: tuple[ir.SocketAddress, ...]) -> Any:
-    """The endpoints of a cluster, in one locality."""
+def load_assignment(
+    name: str, endpoints: tuple[ir.SocketAddress, ...], zones: tuple[ir.Zone, ...] = ()
+) -> Any:
+    """
+    The endpoints of a cluster; those whose zone is known stand in a locality of their own.
+
+    All have the same priority, no locality has a weight, and a proxy does not say where it
+    is itself: each endpoint gets the same share, wherever it is.
+    """
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    placed = {endpoint for zone in zones for endpoint in zone.endpoints}
+    if placed:
+        endpoints = tuple(each for each in endpoints if each not in placed)
     if endpoints:
-        message.endpoints.append(
-            endpoint_components_pb2.LocalityLbEndpoints(
-                lb_endpoints=[
-                    endpoint_components_pb2.LbEndpoint(
-                        endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
-                    )
-                    for endpoint in endpoints
-                ]
-            )
-        )
+        message.endpoints.append(_locality(endpoints))
+    for zone in zones:
+        locality = _locality(zone.endpoints)
+        locality.locality.region = zone.region
+        locality.locality.zone = zone.name
+        message.endpoints.append(locality)
     return message
+
+
+def _locality(endpoints: tuple[ir.SocketAddress, ...]) -> Any:
+    return endpoint_components_pb2.LocalityLbEndpoints(
+        lb_endpoints=[
+            endpoint_components_pb2.LbEndpoint(
+                endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
+            )
+            for endpoint in endpoints
+        ]
+    )
 
 
 def _http2() -> Any:

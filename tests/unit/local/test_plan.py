@@ -179,6 +179,16 @@ def backend(service: str) -> dict[str, Any]:
     return {"virtualService": {"virtualServiceName": service}}
 
 
+@pytest.mark.parametrize(
+    ("service", "protocol", "by_proxy"),
+    [("b.local", "http", True), ("b_1.local", "http", False), ("b.local", "grpc", False)],
+)
+def test_what_http_proxy_cannot_reach_needs_a_port_of_its_own(
+    service: str, protocol: str, by_proxy: bool
+) -> None:
+    assert Backend(service, 80, protocol).by_proxy is by_proxy
+
+
 def test_backends_are_followed_through_services_to_the_listeners_behind_them() -> None:
     topology = Topology(
         [

@@ -89,11 +89,10 @@ class Policies:
             raise Invalid(
                 [Problem("note", f"must be a string of at most {_LONGEST_NOTE} characters")]
             )
-        decode_policy(key.kind, body)
 
         def steps(state: MeshState) -> Sequence[Keep]:
-            before = state.document(POLICIES, str(key)) or {} if merge else {}
-            policy = decode_policy(key.kind, without_nulls({**before, **body}))
+            before = state.document(POLICIES, str(key)) if merge else None
+            policy = decode_policy(key.kind, without_nulls(_merged(before or {}, body)))
             return [Keep(POLICIES, str(key), document_of(policy))]
 
         applied = await self._store.decide(steps, call.author, note=note, caller=caller)
@@ -112,6 +111,16 @@ class Policies:
 
 
 _LONGEST_NOTE = 1000
+
+
+def _merged(before: Any, patch: Any) -> Any:
+    """A merge patch (RFC 7396): objects member by member, anything else in place of what was."""
+    if not isinstance(patch, Mapping):
+        return patch
+    found = dict(before) if isinstance(before, Mapping) else {}
+    for name, value in patch.items():
+        found[name] = _merged(found.get(name), value)
+    return found
 
 
 def _item(state: MeshState, key: Key, document: Mapping[str, Any]) -> dict[str, Any]:
