@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 from weft.ir.cluster import IpPreference, SocketAddress
@@ -130,3 +131,5 @@ class Listener:
     stat_prefix: str = ""
     labelled: bool = False
     """Its metadata has a place for the labels of what is counted."""
+    server_name_wait: timedelta = timedelta(seconds=1)
+    """How long a client may take to say which server it wants, at the ports where it is asked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -15,9 +14,6 @@ from weft.translate.filters import listener_filters, network_filter
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
-
-SERVER_NAME_TIMEOUT = timedelta(seconds=1)
-"""How long a client may take to say which server it wants, where we ask."""
 
 _DIRECTIONS = {
     ir.Direction.INBOUND: base_pb2.TrafficDirection.INBOUND,
@@ -45,8 +41,8 @@ def listener(value: ir.Listener) -> Any:
     if value.labelled:
         label(message.metadata)
     if value.server_name_ports:
-        # A server may speak first even there: after a second we go on without a name.
-        message.listener_filters_timeout.CopyFrom(duration(SERVER_NAME_TIMEOUT))
+        # A server may speak first even there: after a while we go on without a name.
+        message.listener_filters_timeout.CopyFrom(duration(value.server_name_wait))
         message.continue_on_listener_filters_timeout = True
     return message
 
