@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from weft.checks import (
+    certificates,
     discovery,
     gateways,
     policies,
@@ -33,13 +34,14 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *routes.CHECKS,
     *timeouts.CHECKS,
     *tls.CHECKS,
+    *certificates.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
     *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
-OF_PROXIES: tuple[Check[Live], ...] = proxies.CHECKS
+OF_PROXIES: tuple[Check[Live], ...] = (*proxies.CHECKS, *certificates.OF_PROXIES)
 """For what proxies report."""
 CATALOGUE: tuple[Check[Any], ...] = (*OF_DEFINITIONS, *OF_MESHES, *OF_PROXIES)
 STANDING = frozenset(each.code for each in CATALOGUE if each not in OF_DEFINITIONS)
@@ -54,12 +56,12 @@ THEMES = (
     ("Ports and protocols", ports.CHECKS),
     ("Routes", routes.CHECKS),
     ("Timeouts and retries", timeouts.CHECKS),
-    ("TLS", tls.CHECKS),
+    ("TLS", (*tls.CHECKS, *certificates.CHECKS, *certificates.OF_PROXIES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
     ("Policies", policies.CHECKS),
     ("Gateways", gateways.CHECKS),
-    ("Proxies", OF_PROXIES),
+    ("Proxies", proxies.CHECKS),
 )
 
 

@@ -72,6 +72,6 @@ def is_alive(reading: Reading, target: Target) -> bool | None:
         case ByCloudMap(aws_cloud_map=asked):
             preferred = clusters.preference(reading, target.mesh, spec)
             found = cloud_map.addresses(reading, asked, target.port, preferred, Wanted.HEALTHY)
-            return any(endpoint(address) for address in found)
+            return any(endpoint(address) for address, _ in found)
         case _:
             return bool(reading.part(clusters.assignment, target).endpoints)

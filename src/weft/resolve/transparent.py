@@ -21,6 +21,7 @@ from weft.resolve.logs import access_log
 from weft.resolve.outbound import (
     CONNECT_TIMEOUT,
     backends,
+    caller,
     clusters,
     nameless,
     outside_clusters,
@@ -29,11 +30,11 @@ from weft.resolve.outbound import (
 )
 from weft.resolve.policies import outside
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
 _VERSION_6 = (IpPreference.IPV6_PREFERRED, IpPreference.IPV6_ONLY)
 HTTPS = 443
-SERVER_NAME_WAIT = timedelta(seconds=1)
 SHORT_WAIT = timedelta(milliseconds=200)
 """Where a backend's server may be waited for meanwhile. A TLS client speaks at once."""
 
@@ -118,7 +119,9 @@ def claims(reading: Reading, mesh: str, node: str, by_name: bool) -> Claims:  # 
     )
 
 
-def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+def transparent(
+    reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE
+) -> Proxy:
     """Egress by the port and address that the workload itself dialled."""
     by_name = bool(ports.dns)
     known = reading.part(known_names, mesh, node) if by_name else mesh_dns.NOBODY
@@ -137,7 +140,7 @@ def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
         if claim.requests
     ]
     services = reading.part(backends, mesh, node).services
-    reach = reading.part(clusters, mesh, services)
+    reach = reading.part(clusters, mesh, services, reading.part(caller, mesh, node, sds))
     key = Key(mesh, Kind.VIRTUAL_NODE, node)
     return Proxy(
         listeners=(reading.part(transparent_listener, mesh, node, ports.egress, by_name),),
@@ -157,6 +160,7 @@ def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             *(note for each in found for note in nameless(key, each)),
         ),
         name_servers=(mesh_dns.name_server(known, ports.dns),) if by_name else (),
+        secrets=reach.secrets,
     )
 
 
@@ -203,9 +207,9 @@ def transparent_listener(
         # Nowhere else: where a server speaks first, waiting for the client hangs both.
         server_name_ports=(HTTPS,) if open_to.amazonaws else (),
         both_families=address.host == "::",
-        server_name_wait=SHORT_WAIT
+        patience=SHORT_WAIT
         if any(claim.port == HTTPS and claim.has_tcp for claim in claimed)
-        else SERVER_NAME_WAIT,
+        else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -14,6 +15,10 @@ from weft.translate.filters import listener_filters, network_filter
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import server_side
+
+SERVER_NAME_TIMEOUT = timedelta(seconds=1)
+"""How long a client may take to say which server it wants, where we ask."""
 
 _DIRECTIONS = {
     ir.Direction.INBOUND: base_pb2.TrafficDirection.INBOUND,
@@ -41,8 +46,8 @@ def listener(value: ir.Listener) -> Any:
     if value.labelled:
         label(message.metadata)
     if value.server_name_ports:
-        # A server may speak first even there: after a while we go on without a name.
-        message.listener_filters_timeout.CopyFrom(duration(value.server_name_wait))
+        # A server may speak first even there: after a second we go on without a name.
+        message.listener_filters_timeout.CopyFrom(duration(value.patience or SERVER_NAME_TIMEOUT))
         message.continue_on_listener_filters_timeout = True
     return message
 
@@ -52,6 +57,7 @@ def chain(value: ir.Chain) -> Any:
         name=value.name,
         # Without any filter Envoy closes the connection.
         filters=[] if isinstance(value.action, ir.Close) else [network_filter(value.action)],
+        transport_socket=None if value.tls is None else server_side(value.tls),
     )
     if value.match.destination_port is not None:
         message.filter_chain_match.destination_port.CopyFrom(
@@ -63,4 +69,6 @@ def chain(value: ir.Chain) -> Any:
         )
     if value.match.server_names:
         message.filter_chain_match.server_names.extend(value.match.server_names)
+    if value.match.begins_with_tls:
+        message.filter_chain_match.transport_protocol = "tls"
     return message

@@ -8,6 +8,7 @@ from tests.builders import http_route, listener, to
 
 Said = dict[str, Any]
 
+ARN = "arn:aws:acm:us-west-2:000000000000:certificate/shop"
 TRUST = {"trust": {"file": {"certificateChain": "/ca.pem"}}}
 CERTIFICATE = {"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}}
 HEALTH = {
@@ -87,6 +88,18 @@ def with_tls(server: Said | None, client: Said | None) -> Said:
     said = shop(node=served({"tls": server} if server else {}))
     if client:
         said["nodes"]["web"]["backendDefaults"] = {"clientPolicy": {"tls": client}}
+    return said
+
+
+def two_ways(policy: Said) -> Said:
+    """``web`` calls one virtual node by two services, with a policy of its own for one."""
+    said = shop()
+    said["services"]["other.local"] = "node shop"
+    said["nodes"]["web"].pop("calls")
+    said["nodes"]["web"]["backends"] = [
+        {"virtualService": {"virtualServiceName": "shop.local"}},
+        {"virtualService": {"virtualServiceName": "other.local", **policy}},
+    ]
     return said
 
 
@@ -293,9 +306,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         with_tls({"mode": "DISABLED", "certificate": CERTIFICATE}, None),
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
     ),
-    "WEFT-507": (
-        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
-        with_tls(None, None),
+    "WEFT-508": (
+        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE, "validation": TRUST}, None),
+        with_tls({"mode": "STRICT", "certificate": CERTIFICATE, "validation": TRUST}, None),
+    ),
+    "WEFT-509": (
+        two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
+        two_ways({}),
+    ),
+    "WEFT-510": (
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
+        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
     ),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),

@@ -99,6 +99,7 @@ class Checks:
             parts.delivery.proxies(),
             () if pipeline is None else tuple(pipeline.notes()),
             parts.registry.leases(),
+            parts.clock.now(),
         )
 
 
