@@ -80,6 +80,7 @@ class Sidecar:
         self.directory = directory
         self.ready_file = directory / "ready.json"
         self._log = directory / "sidecar.log"
+        self.output = directory / "stdout"
         self._arguments = [
             "--proxy", PROXY, "--xds", xds, "--data", str(directory / "data"),
             "--ready-file", str(self.ready_file), "--drain-time", "2s", *arguments,
@@ -87,10 +88,10 @@ class Sidecar:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> Sidecar:
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "weft", "sidecar", *self._arguments,
-                stderr=log, env={**os.environ, "PYTHONPATH": str(SRC)},
+                stdout=output, stderr=log, env={**os.environ, "PYTHONPATH": str(SRC)},
             )  # fmt: skip
         return self
 
