@@ -14,6 +14,7 @@ JSON; a few words stand for the parts that most cases do not care about:
     gateways: {front: {listen: 8080/http, routes: {all: {httpRoute: {…}}}}}
     instances: {shop: {shop-1: {9080: "127.0.0.1:41001"}}}
     forgotten: [shop]                        # had instances once and has none now
+    policies: {mesh: {reroute: true}}        # Weft's own, by what a key has after mesh/M/
     cloudmap:                                # namespace/service: {id: attributes}
       test/shop: {i-1: {AWS_INSTANCE_IPV4: 10.0.0.1, health: UNHEALTHY}}
 
@@ -31,6 +32,7 @@ from typing import Any
 from weft.model import cloud_map, codec
 from weft.model.instance import Instance
 from weft.model.meta import Metadata, Resource
+from weft.model.policy import POLICIES
 from weft.names import Key, Kind, Mode, Ports, ProxyId, View
 from weft.store.change import Keep
 from weft.store.cloud_map import follow, keep_instance, keep_namespace, keep_service
@@ -140,6 +142,9 @@ def state_from(said: Mapping[str, Any], mesh: str = "shop", revision: int = 1) -
             draft.put_instance(Instance(key, id, tuple(sorted(addresses.items()))))
     for step in cloud_map_steps(said, draft):
         draft.keep(step.collection, step.name, step.document)
+    for name, policy in (said.get("policies") or {}).items():
+        about = f"mesh/{mesh}" if name == "mesh" else f"mesh/{mesh}/{name}"
+        draft.keep(POLICIES, about, policy)
     return draft.freeze(revision)
 
 

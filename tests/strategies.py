@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, Tracing, View
 
 Said = dict[str, Any]
 
@@ -243,7 +243,32 @@ def meshes(draw: st.DrawFn) -> Said:
         for name in draw(st.lists(st.sampled_from(names), unique=True))
     }
     said["forgotten"] = [name for name, replicas in said["instances"].items() if not replicas]
+    said["policies"] = draw(policies(said))
     return said
+
+
+@st.composite
+def policies(draw: st.DrawFn, said: Said) -> Said:
+    """Weft's own, for some of what there is and for some of what is not."""
+    switches = st.booleans()
+    found: Said = {}
+    if draw(switches):
+        found["mesh"] = {"reroute": draw(switches), "amazonaws": draw(switches)}
+    for router, spec in said["routers"].items():
+        for route in spec["routes"]:
+            if draw(switches):
+                found[f"virtualRouter/{router}/route/{route}"] = {"reroute": draw(switches)}
+    for service in said["services"]:
+        if draw(switches):
+            timeout = draw(route_timeouts)
+            found[f"virtualService/{service}"] = {
+                "timeout": timeout,
+                "retryPolicy": draw(http_retries),
+            }
+    for node in said["nodes"]:
+        if draw(switches):
+            found[f"virtualNode/{node}"] = {"egressFilter": {"type": "ALLOW_ALL"}}
+    return found
 
 
 ports_drawn = st.sampled_from(PORTS)
@@ -255,10 +280,13 @@ ports = st.builds(
     backends=st.lists(
         st.builds(BackendPort, st.sampled_from(SERVICES), ports_drawn, sockets), max_size=4
     ).map(tuple),
+    dns=st.sampled_from([0, 15353]),
 )
 views = st.builds(
     View,
     st.just(ProxyId.parse("mesh/shop/virtualNode/web")),
     st.sampled_from(Mode),
     ports,
+    st.booleans(),
+    st.sampled_from(Tracing),
 )

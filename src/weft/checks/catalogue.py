@@ -8,6 +8,7 @@ from typing import Any
 from weft.checks import (
     discovery,
     gateways,
+    policies,
     ports,
     proposal,
     proxies,
@@ -34,6 +35,7 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *tls.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
+    *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
@@ -55,6 +57,7 @@ THEMES = (
     ("TLS", tls.CHECKS),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
+    ("Policies", policies.CHECKS),
     ("Gateways", gateways.CHECKS),
     ("Proxies", OF_PROXIES),
 )

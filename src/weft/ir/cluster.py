@@ -144,6 +144,8 @@ class Cluster:
     breakers: Breakers | None = None
     """None: they never open."""
     outliers: OutlierDetection | None = None
+    labelled: bool = False
+    """Its metadata has the virtual node as a label of what is counted."""
 
 
 @value

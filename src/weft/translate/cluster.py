@@ -16,6 +16,7 @@ from google.protobuf import wrappers_pb2
 from weft.ir import cluster as ir
 from weft.translate.basics import address, duration, metadata, over_ads, packed
 from weft.translate.memo import memoised
+from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
 
 UNLIMITED = 2**31 - 1
@@ -45,6 +46,8 @@ def cluster(value: ir.Cluster) -> Any:
         circuit_breakers=circuit_breakers(value.breakers or ir.Breakers()),
         metadata=metadata(node=value.node) if value.node else None,
     )
+    if value.labelled:
+        label(message.metadata, TargetVirtualNode=value.node)
     _discover(message, value)
     if value.protocol is None or value.protocol.multiplexes:
         options = _http2() if value.protocol else _as_the_client()

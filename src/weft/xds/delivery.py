@@ -200,6 +200,11 @@ class Delivery:
             rejected=tuple(rejected),
         )
 
+    def accepted(self, revision: int) -> bool:
+        """Whether every connected proxy has accepted a revision."""
+        found = self.settled(revision)
+        return found.processed and found.accepted == found.total
+
     async def wait_settled(
         self, revision: int, timeout: timedelta, mesh: str | None = None
     ) -> Settled:

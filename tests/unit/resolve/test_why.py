@@ -11,8 +11,9 @@ import pytest
 from tests.builders import http_route, state_from, view_of
 from weft.errors import BadRequest, NotFound
 from weft.names import ProxyId, View
+from weft.resolve.explained import Explanation, Setting
 from weft.resolve.matching import Request, normalised
-from weft.resolve.why import Explanation, Setting, why
+from weft.resolve.why import why
 
 
 def mesh(**routes: Any) -> dict[str, Any]:
