@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, Tracing, View
 
 Said = dict[str, Any]
 
@@ -69,6 +69,27 @@ discoveries = st.one_of(
 )
 
 
+counts = st.sampled_from([1, 10, 2**31 - 1])
+_requests = st.fixed_dictionaries({"maxRequests": counts})
+_connections = st.fixed_dictionaries({"maxConnections": counts})
+pools = {
+    "http": st.fixed_dictionaries(
+        {"maxConnections": counts}, optional={"maxPendingRequests": counts}
+    ),
+    "http2": _requests,
+    "grpc": _requests,
+    "tcp": _connections,
+}
+outlier_detections = st.fixed_dictionaries(
+    {
+        "baseEjectionDuration": durations,
+        "interval": durations,
+        "maxEjectionPercent": st.sampled_from([0, 50, 100]),
+        "maxServerErrors": st.sampled_from([1, 5, 2**63 - 1]),
+    }
+)
+
+
 @st.composite
 def listeners(draw: st.DrawFn) -> list[Said]:
     found = []
@@ -80,6 +101,10 @@ def listeners(draw: st.DrawFn) -> list[Said]:
         if draw(st.booleans()):
             members = ["idle"] if protocol == "tcp" else ["idle", "perRequest"]
             given["timeout"] = {protocol: {m: draw(durations) for m in members}}
+        if draw(st.booleans()):
+            given["connectionPool"] = {protocol: draw(pools[protocol])}
+        if draw(st.booleans()):
+            given["outlierDetection"] = draw(outlier_detections)
         found.append(given)
     return found
 
@@ -218,7 +243,32 @@ def meshes(draw: st.DrawFn) -> Said:
         for name in draw(st.lists(st.sampled_from(names), unique=True))
     }
     said["forgotten"] = [name for name, replicas in said["instances"].items() if not replicas]
+    said["policies"] = draw(policies(said))
     return said
+
+
+@st.composite
+def policies(draw: st.DrawFn, said: Said) -> Said:
+    """Weft's own, for some of what there is and for some of what is not."""
+    switches = st.booleans()
+    found: Said = {}
+    if draw(switches):
+        found["mesh"] = {"reroute": draw(switches), "amazonaws": draw(switches)}
+    for router, spec in said["routers"].items():
+        for route in spec["routes"]:
+            if draw(switches):
+                found[f"virtualRouter/{router}/route/{route}"] = {"reroute": draw(switches)}
+    for service in said["services"]:
+        if draw(switches):
+            timeout = draw(route_timeouts)
+            found[f"virtualService/{service}"] = {
+                "timeout": timeout,
+                "retryPolicy": draw(http_retries),
+            }
+    for node in said["nodes"]:
+        if draw(switches):
+            found[f"virtualNode/{node}"] = {"egressFilter": {"type": "ALLOW_ALL"}}
+    return found
 
 
 ports_drawn = st.sampled_from(PORTS)
@@ -230,10 +280,13 @@ ports = st.builds(
     backends=st.lists(
         st.builds(BackendPort, st.sampled_from(SERVICES), ports_drawn, sockets), max_size=4
     ).map(tuple),
+    dns=st.sampled_from([0, 15353]),
 )
 views = st.builds(
     View,
     st.just(ProxyId.parse("mesh/shop/virtualNode/web")),
     st.sampled_from(Mode),
     ports,
+    st.booleans(),
+    st.sampled_from(Tracing),
 )

@@ -15,6 +15,7 @@ from weft.clock import ManualClock
 from weft.errors import WeftError
 from weft.model import cloud_map
 from weft.model.instance import Instance
+from weft.model.policy import POLICIES
 from weft.names import (
     DEFAULT_ACCOUNT,
     BackendPort,
@@ -47,7 +48,11 @@ EXPLICIT = Ports((IngressPort(80, 10080, 10081),), 15999, (BackendPort("s0.local
 VIEWS = [
     View(ProxyId("m", Kind.VIRTUAL_NODE, node.name), mode, ports)
     for node in NODES
-    for mode, ports in ((Mode.TRANSPARENT, Ports()), (Mode.EXPLICIT, EXPLICIT))
+    for mode, ports in (
+        (Mode.TRANSPARENT, Ports()),
+        (Mode.TRANSPARENT, Ports(dns=15353)),
+        (Mode.EXPLICIT, EXPLICIT),
+    )
 ]
 
 
@@ -128,9 +133,30 @@ def routes(draw: st.DrawFn) -> dict[str, Any]:
     return {kind: {"action": action, "match": match}, "priority": draw(st.integers(0, 3))}
 
 
+RETRY = {
+    "maxRetries": 1,
+    "perRetryTimeout": {"unit": "s", "value": 1},
+    "httpRetryEvents": ["server-error"],
+}
+SWITCH = st.booleans()
+POLICIES_KEPT = st.one_of(
+    st.tuples(
+        st.just("mesh/m"), st.builds(lambda r, a: {"reroute": r, "amazonaws": a}, SWITCH, SWITCH)
+    ),
+    st.tuples(
+        st.sampled_from([str(r) for r in ROUTES]), st.builds(lambda r: {"reroute": r}, SWITCH)
+    ),
+    st.tuples(st.sampled_from([str(s) for s in SERVICES]), st.just({"retryPolicy": RETRY})),
+    st.tuples(
+        st.sampled_from([str(n) for n in NODES]), st.just({"egressFilter": {"type": "ALLOW_ALL"}})
+    ),
+    st.tuples(st.sampled_from(["mesh/m", str(ROUTES[0])]), st.none()),
+)
+
+
 @st.composite
 def edits(draw: st.DrawFn) -> Step:
-    match draw(st.integers(0, 9)):
+    match draw(st.integers(0, 11)):
         case 0:
             filter = draw(st.sampled_from(["ALLOW_ALL", "DROP_ALL"]))
             return Put(MESH, {"egressFilter": {"type": filter}})
@@ -168,6 +194,8 @@ def edits(draw: st.DrawFn) -> Step:
             }
             instance = cloud_map.Instance(id, attributes, health)
             return Keep(cloud_map.instances_of("srv-s"), id, instance.document())
+        case 9 | 10:
+            return Keep(POLICIES, *draw(POLICIES_KEPT))
         case _:
             return Delete(draw(st.sampled_from([*NODES, *SERVICES, *ROUTERS, *ROUTES])))
 
@@ -255,6 +283,25 @@ async def test_a_change_publishes_only_to_views_that_read_what_it_touched() -> N
         "action": {"weightedTargets": [{"virtualNode": "n1", "weight": 9}]},
     }
     await follow(pipeline, state, [Put(ROUTES[0], {"httpRoute": weights})])
+    assert set(told.published) == set(VIEWS), "all of them call s0.local"
+
+
+async def test_a_policy_is_published_only_to_views_it_means_something_to() -> None:
+    both = {"weightedTargets": [{"virtualNode": n, "weight": 1} for n in ("n1", "n2")]}
+    route = {"httpRoute": {"action": both, "match": {"prefix": "/"}}}
+    pipeline, told, state = started(*BASE, Put(ROUTES[0], route))
+    told.published.clear()
+
+    state = await follow(pipeline, state, [Keep(POLICIES, str(ROUTES[1]), {"reroute": True})])
+    state = await follow(pipeline, state, [Keep(POLICIES, str(SERVICES[1]), {"timeout": {}})])
+    assert not told.published, "nobody calls through that route, or that service"
+
+    mine = [view for view in VIEWS if view.proxy.key == NODES[0]]
+    open_to_all = {"egressFilter": {"type": "ALLOW_ALL"}}
+    state = await follow(pipeline, state, [Keep(POLICIES, str(NODES[0]), open_to_all)])
+    assert set(told.published) == set(mine)
+
+    await follow(pipeline, state, [Keep(POLICIES, str(ROUTES[0]), {"reroute": True})])
     assert set(told.published) == set(VIEWS), "all of them call s0.local"
 
 

@@ -78,7 +78,8 @@ def test_no_socket_and_no_domain_is_taken_twice(said: strategies.Said, view: Vie
     ]
     assert len(addresses) == len(set(addresses))
     for listener in listeners(snapshot):
-        matches = [str(chain.get("filter_chain_match")) for chain in listener["filter_chains"]]
+        chains = listener.get("filter_chains", ())
+        matches = [str(chain.get("filter_chain_match")) for chain in chains]
         assert len(matches) == len(set(matches))
     for configuration in messages(snapshot, ResourceType.ROUTE):
         hosts = configuration.virtual_hosts

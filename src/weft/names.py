@@ -211,6 +211,15 @@ class Mode(StrEnum):
     """Sent there by the workload's own settings (http_proxy, addresses in its environment)."""
 
 
+class Tracing(StrEnum):
+    """Whether a proxy traces requests; the tracer itself is in its bootstrap."""
+
+    OFF = "off"
+    ON = "on"
+    UNMARKED = "unmarked"
+    """On, and the request id does not carry whether a request is traced."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class IngressPort:
     """Where one listener of the virtual node is served in explicit mode."""
@@ -254,6 +263,7 @@ class View:
     ports: Ports = field(default_factory=Ports)
     metrics: bool = False
     """App Mesh's metrics extension is switched on for this proxy."""
+    tracing: Tracing = Tracing.OFF
 
     def to_metadata(self) -> dict[str, Any]:
         """The ``weft`` member of Envoy's node metadata, as JSON."""
@@ -266,6 +276,7 @@ class View:
                 "dns": self.ports.dns,
             },
             "metrics": self.metrics,
+            "tracing": self.tracing.value,
         }
 
     @classmethod
@@ -288,6 +299,7 @@ class View:
                     int(ports.get("dns", 0)),
                 ),
                 bool(metadata.get("metrics", False)),
+                Tracing(metadata.get("tracing", Tracing.OFF)),
             )
         except (AttributeError, TypeError, ValueError) as error:
             raise BadRequest(f"node metadata 'weft' of {proxy} cannot be read: {error}") from error
@@ -320,6 +332,11 @@ def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
 def backend_listener(service: str, port: int) -> str:
     """The local way to one backend in explicit mode, which App Mesh did not have."""
     return f"lds_egress_127.0.0.1_{service}_{port}"
+
+
+def dns_listener(port: int) -> str:
+    """Where the mesh's names are answered; App Mesh had nothing of the kind."""
+    return f"lds_dns_127.0.0.1_{port}"
 
 
 def backend_route_configuration(service: str, port: int) -> str:

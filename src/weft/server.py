@@ -125,6 +125,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             quotas=settings.quotas,
             gate=gate,
             tls=xds_tls,
+            socket=str(settings.xds_socket or ""),
         )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)

@@ -85,12 +85,14 @@ class Sidecar:
             "--ready-file", str(self.ready_file), "--drain-time", "2s", *arguments,
         ]  # fmt: skip
         self.process: asyncio.subprocess.Process | None = None
+        self.environment: dict[str, str] = {}
+        """What it is told besides."""
 
     async def start(self) -> Sidecar:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "weft", "sidecar", *self._arguments,
-                stderr=log, env={**os.environ, "PYTHONPATH": str(SRC)},
+                stderr=log, env={**os.environ, "PYTHONPATH": str(SRC), **self.environment},
             )  # fmt: skip
         return self
 

@@ -9,6 +9,7 @@ from weft.checks import (
     certificates,
     discovery,
     gateways,
+    policies,
     ports,
     proposal,
     proxies,
@@ -36,6 +37,7 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *certificates.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
+    *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
@@ -65,6 +67,7 @@ THEMES: tuple[tuple[str, tuple[Check[Any], ...]], ...] = (
     ("Certificates by ARN", (*certificates.CHECKS, *OF_CERTIFICATES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
+    ("Policies", policies.CHECKS),
     ("Gateways", gateways.CHECKS),
     ("Proxies", OF_PROXIES),
 )

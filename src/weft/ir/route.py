@@ -124,6 +124,8 @@ class Retry:
     limit: int
     status_codes: tuple[int, ...] = ()
     per_try: Timeout = Default()
+    elsewhere: bool = False
+    """Each try picks another of the targets, as long as there is one that was not tried."""
 
 
 @value
@@ -170,6 +172,8 @@ class Route:
     action: Action
     service: str = ""
     """The service that clients meant: telemetry counts by it."""
+    labelled: bool = False
+    """Its metadata has the service as a label of what is counted."""
 
 
 @value

@@ -10,7 +10,8 @@ from weft import names
 from weft.ir import route as ir
 from weft.ir.cluster import Protocol
 from weft.ir.value import value
-from weft.resolve import routes, specs
+from weft.resolve import routes
+from weft.resolve.policies import Outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 
@@ -22,6 +23,9 @@ LOOPBACK_REFUSED = (
 NO_BACKEND = (
     "no backend of this virtual node has this host and port, and the mesh's egress filter is "
     "DROP_ALL: check the name, the port and the node's backends\n"
+)
+NOT_AT_THIS_PORT = (
+    "this virtual service has no listener at this port: look at its router's or node's ports\n"
 )
 
 _LOOPBACK = ir.HeaderMatch(
@@ -94,10 +98,26 @@ def _tcp_routes(tunnel: ir.Tunnel, backend: Backend) -> tuple[ir.Route, ...]:
     return (ir.Route(backend.service, ir.ConnectMatch(), tunnel, backend.service), refused)
 
 
-def at_one_port(reading: Reading, mesh: str, backends: tuple[Backend, ...], port: int) -> Hosts:
-    """Transparent mode: the hosts behind one port, and with ALLOW_ALL any other."""
+def at_one_port(
+    reading: Reading,
+    mesh: str,
+    backends: tuple[Backend, ...],
+    port: int,
+    outside: Outside,
+    elsewhere: tuple[str, ...] = (),
+) -> Hosts:
+    """
+    Transparent mode: the hosts behind one port, and with ALLOW_ALL any other.
+
+    ``elsewhere``: services whose names lead to virtual addresses, and not at this port.
+    There is nowhere to pass such requests on to.
+    """
     others = []
-    if specs.mesh(reading, mesh).allows_all:
+    if outside.everything:
+        if elsewhere:
+            refused = ir.Route("unserved", ir.RequestMatch(), ir.Respond(404, NOT_AT_THIS_PORT))
+            domains = [d for name in elsewhere for d in (name, f"{name}:{port}")]
+            others.append(ir.VirtualHost("unserved", tuple(domains), (refused,)))
         others.append(_catch_all(_pass_through(names.allow_all_cluster(mesh))))
     return _assembled(
         names.egress_route_configuration(port),
@@ -106,14 +126,15 @@ def at_one_port(reading: Reading, mesh: str, backends: tuple[Backend, ...], port
     )
 
 
-def at_any_port(reading: Reading, mesh: str, backends: tuple[Backend, ...]) -> Hosts:
+def at_any_port(
+    reading: Reading, mesh: str, backends: tuple[Backend, ...], outside: Outside
+) -> Hosts:
     """Explicit mode: every host there is, behind the one socket of ``http_proxy``."""
-    amazonaws = ir.VirtualHost(
-        "amazonaws",
-        (f"{AMAZONAWS}:443",),
-        (_tunnel_through(names.amazonaws_cluster(mesh)),),
-    )
-    if specs.mesh(reading, mesh).allows_all:
+    others = []
+    if outside.amazonaws:
+        aws = _tunnel_through(names.amazonaws_cluster(mesh))
+        others.append(ir.VirtualHost("amazonaws", (f"{AMAZONAWS}:443",), (aws,)))
+    if outside.everything:
         cluster = names.allow_all_cluster(mesh)
         catch_all = _catch_all(
             # The forward proxy would call itself, and again, without an end.
@@ -135,7 +156,7 @@ def at_any_port(reading: Reading, mesh: str, backends: tuple[Backend, ...]) -> H
     return _assembled(
         names.egress_route_configuration(15001),
         [(each, reading.part(virtual_host, mesh, each, Naming.ANY_PORT)) for each in backends],
-        [amazonaws, catch_all],
+        [*others, catch_all],
     )
 
 

@@ -15,6 +15,7 @@ from weft.names import Key, Kind, Mode, Ports
 from weft.resolve import specs
 from weft.resolve.clusters import preference
 from weft.resolve.logs import access_log
+from weft.resolve.protection import breakers
 from weft.resolve.reading import Reading
 from weft.resolve.sockets import INGRESS
 from weft.resolve.timeouts import IDLE, PER_REQUEST, listener_timeouts, timeout
@@ -75,6 +76,7 @@ def inbound(reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports) ->
                 cluster.Static((apps[port],)),
                 _protocol(each),
                 CONNECT_TIMEOUT,
+                breakers=breakers(each.connection_pool),
             )
             for each, port in served
         ),

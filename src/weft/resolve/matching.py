@@ -18,6 +18,8 @@ class Request:
     """With its query, if there is one."""
     headers: tuple[tuple[str, str], ...] = ()
     scheme: str = "http"
+    host: str = ""
+    """As the client writes it, with the port where it does."""
 
     def values(self, name: str) -> tuple[str, ...]:
         """A header's values; it may have been sent more than once."""
@@ -26,6 +28,10 @@ class Request:
                 return (self.method,)
             case ":scheme":
                 return (self.scheme,)
+            case ":authority" | "host":
+                return (self.host,) if self.host else ()
+            case ":path":
+                return (self.path,)
             case lowered:
                 return tuple(value for key, value in self.headers if key.lower() == lowered)
 

@@ -6,9 +6,11 @@ from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Kind, Mode, View
 from weft.resolve.inbound import inbound
-from weft.resolve.outbound import explicit, transparent
+from weft.resolve.observed import observed, unobserved
+from weft.resolve.outbound import explicit
 from weft.resolve.reading import Reading
 from weft.resolve.sockets import redirected, usable
+from weft.resolve.transparent import transparent
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
 
@@ -24,6 +26,14 @@ def resolve(state: MeshState, view: View) -> ir.Proxy:
 
 def proxy(reading: Reading, view: View) -> ir.Proxy:
     """What a view must do, as a part: kept, and dropped when a fact it rests on changes."""
+    plain = unobserved(view)
+    if plain == view:
+        return served(reading, view)
+    return observed(reading, reading.part(served, plain), view)
+
+
+def served(reading: Reading, view: View) -> ir.Proxy:
+    """What a view must do, apart from counting and tracing."""
     id = view.proxy
     resource = reading.resource(id.key)
     if resource is None:
@@ -47,4 +57,5 @@ def proxy(reading: Reading, view: View) -> ir.Proxy:
         clusters=(*towards.clusters, *away.clusters),
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
+        name_servers=away.name_servers,
     )

@@ -11,9 +11,12 @@ EGRESS = 15001
 
 
 def redirected(view: View) -> Ports:
-    """Transparent mode: the kernel decides, and only the egress port may be another."""
-    port = view.ports.egress
-    return Ports(egress=port if is_port(port) and port != INGRESS else EGRESS)
+    """Transparent mode: the kernel decides; the egress port may be another, DNS is by UDP."""
+    port, dns = view.ports.egress, view.ports.dns
+    return Ports(
+        egress=port if is_port(port) and port != INGRESS else EGRESS,
+        dns=dns if is_port(dns) else 0,
+    )
 
 
 def usable(view: View) -> tuple[Ports, tuple[Note, ...]]:

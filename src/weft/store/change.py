@@ -59,6 +59,8 @@ class Prune:
     meshes: frozenset[str]
     labels: Tags
     keep: frozenset[Key] = field(repr=False)
+    keep_policies: frozenset[str] = field(default=frozenset(), repr=False)
+    """Names of policies that stay; those of other labelled resources go, a mesh's own too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,10 +155,15 @@ class Store:
         return await asyncio.shield(self._apply(steps, author, note, caller, token))
 
     async def decide(
-        self, decide: Callable[[MeshState], Sequence[Step]], author: Author, *, note: str = ""
+        self,
+        decide: Callable[[MeshState], Sequence[Step]],
+        author: Author,
+        *,
+        note: str = "",
+        caller: str | None = None,
     ) -> Applied:
         """Like ``apply``, for steps that depend on the state: nothing comes between the two."""
-        return await asyncio.shield(self._apply(decide, author, note))
+        return await asyncio.shield(self._apply(decide, author, note, caller))
 
     async def _apply(
         self,

@@ -14,10 +14,14 @@ from google.protobuf import wrappers_pb2
 from weft.ir import route as ir
 from weft.translate.basics import metadata, packed, timeout
 from weft.translate.memo import memoised
+from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded, ResourceType
 
 HOST_SELECTION_ATTEMPTS = 5
 """App Mesh's figure: how often a retry looks for a host that was not tried yet."""
+
+_REFRESH_CLUSTER_ON_RETRY = bytes((14 << 3, 1))
+"""``RetryPolicy.refresh_cluster_on_retry: true`` (Envoy 1.39), which xds-protos does not know yet."""
 
 _PREVIOUS_HOSTS = route_components_pb2.RetryPolicy.RetryHostPredicate(
     name="envoy.retry_host_predicates.previous_hosts",
@@ -55,6 +59,8 @@ def route(value: ir.Route) -> Any:
             message.direct_response.body.CopyFrom(base_pb2.DataSource(inline_string=body))
     if value.service:
         message.metadata.CopyFrom(metadata(service=value.service, route=value.name))
+        if value.labelled:
+            label(message.metadata, TargetVirtualService=value.service)
     return message
 
 
@@ -89,7 +95,7 @@ def _send_to(message: Any, targets: tuple[ir.Target, ...]) -> None:
 
 
 def retry_policy(value: ir.Retry) -> Any:
-    return route_components_pb2.RetryPolicy(
+    message = route_components_pb2.RetryPolicy(
         retry_on=",".join(value.on),
         num_retries=wrappers_pb2.UInt32Value(value=value.limit),
         per_try_timeout=timeout(value.per_try),
@@ -97,6 +103,9 @@ def retry_policy(value: ir.Retry) -> Any:
         host_selection_retry_max_attempts=HOST_SELECTION_ATTEMPTS,
         retriable_status_codes=value.status_codes,
     )
+    if value.elsewhere:
+        message.MergeFromString(_REFRESH_CLUSTER_ON_RETRY)
+    return message
 
 
 def match_of(value: ir.Match) -> Any:

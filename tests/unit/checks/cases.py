@@ -35,13 +35,20 @@ def seconds(value: int) -> Said:
     return {"unit": "s", "value": value}
 
 
-def shop(*, node: Said | None = None, routes: Said | None = None, **more: Any) -> Said:
+def shop(
+    *,
+    node: Said | None = None,
+    routes: Said | None = None,
+    also: Said | None = None,
+    **more: Any,
+) -> Said:
     """``web`` calls ``shop.local``: a router with one route to the node ``shop``."""
     return {
         "mesh": {"egressFilter": {"type": "DROP_ALL"}},
         "nodes": {
             "web": {"calls": ["shop.local"]},
             "shop": {"listen": "9080/http", **(node or {})},
+            **(also or {}),
         },
         "routers": {
             "shop": {
@@ -52,6 +59,19 @@ def shop(*, node: Said | None = None, routes: Said | None = None, **more: Any) -
         "services": {"shop.local": "router shop"},
         **more,
     }
+
+
+def two_routes_to_two() -> Said:
+    return {"a": http_route("shop:1", "web:1"), "all": http_route("shop:100")}
+
+
+def by_node_alone(protocol: str, policy: Said) -> Said:
+    """``web`` calls ``shop.local``, which a virtual node provides, and which has a policy."""
+    return shop(
+        node={"listen": f"9080/{protocol}"},
+        services={"shop.local": "node shop"},
+        policies={"virtualService/shop.local": policy},
+    )
 
 
 def one_route(**more: Any) -> Said:
@@ -379,7 +399,37 @@ CASES: dict[str, tuple[Said, Said]] = {
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(51)]}}},
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(50)]}}},
     ),
-    "WEFT-705": (shop(node=served({"outlierDetection": EJECTION})), shop()),
+    "WEFT-711": (
+        shop(policies={"virtualRouter/shop/route/none": {"reroute": True}}),
+        shop(
+            routes=two_routes_to_two(), policies={"virtualRouter/shop/route/a": {"reroute": True}}
+        ),
+    ),
+    "WEFT-712": (
+        shop(policies={"virtualService/shop.local": {"retryPolicy": RETRIES}}),
+        by_node_alone("http", {"retryPolicy": RETRIES}),
+    ),
+    "WEFT-713": (
+        by_node_alone("tcp", {"retryPolicy": RETRIES}),
+        by_node_alone("tcp", {"timeout": {"idle": seconds(5)}}),
+    ),
+    "WEFT-714": (
+        shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
+        shop(policies={"mesh": {"reroute": True}}),
+    ),
+    "WEFT-715": (
+        shop(
+            routes={"all": http_route("shop:1", "other:1")},
+            also={"other": {"listen": "9080/http"}},
+            policies={"mesh": {"reroute": True}},
+            forgotten=["other"],
+        ),
+        shop(
+            routes={"all": http_route("shop:1", "other:1")},
+            also={"other": {"listen": "9080/http"}},
+            forgotten=["other"],
+        ),
+    ),
     "WEFT-801": (gateway({"all": gateway_route()}), shop()),
     "WEFT-802": (
         gateway(

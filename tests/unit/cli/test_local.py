@@ -80,7 +80,8 @@ def runner(stand_in: Stand) -> list[tuple[Path, dict[str, Any]]]:
     """A running weft up, and what it was asked."""
     asked: list[tuple[Path, dict[str, Any]]] = []
 
-    def request(data: Path, message: dict[str, Any]) -> dict[str, Any]:
+    def request(data: Path, message: dict[str, Any], *, seconds: float = 60) -> dict[str, Any]:
+        assert seconds > 0
         asked.append((data, message))
         if message.get("workload") == "nobody":
             raise NotFound("there is no workload nobody", fix="did you mean web?")
@@ -88,6 +89,9 @@ def runner(stand_in: Stand) -> list[tuple[Path, dict[str, Any]]]:
         replica = {"name": "web/0", "state": state, "pid": 12, "virtualNode": "web-vn"}
         if message["op"] == "status":
             return {"workloads": [{"name": "web", "replicas": [replica]}]}
+        if message["op"] == "restart":
+            replica |= {"seconds": 6.5, "changed": True, "paused": None}
+            return {"replicas": [replica, replica | {"name": "web/1", "paused": "it is alone"}]}
         return {"replicas": [replica], "unchanged": []}
 
     stand_in("weft.local.control", request=request)
@@ -108,6 +112,19 @@ def test_a_workload_is_stopped_and_started_by_name(
     assert "did you mean web?" in ran.err
 
 
+def test_a_restart_says_what_was_replaced_and_whether_there_was_a_pause(
+    weft: Weft, runner: list[tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    out = weft("restart", "--all", "--data", str(tmp_path)).out
+
+    assert "web/0  replaced from the changed files in 6.5 s, without a pause" in out
+    assert "web/1  replaced from the changed files in 6.5 s, with a pause: it is alone" in out
+    assert [message for _, message in runner] == [
+        {"op": "status"},
+        {"op": "restart", "workload": "web"},
+    ]
+
+
 def test_the_control_plane_knows_which_data_directory_is_meant(
     weft: Weft, plane: ControlPlane, runner: list[tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -120,7 +137,7 @@ def test_the_control_plane_knows_which_data_directory_is_meant(
 
 
 def test_without_a_running_weft_up_it_says_so(weft: Weft, stand_in: Stand) -> None:
-    def request(_: Path, __: dict[str, Any]) -> dict[str, Any]:
+    def request(_: Path, __: dict[str, Any], *, seconds: float = 60) -> dict[str, Any]:
         raise Unreachable("no weft up runs on /x", fix="start it: weft up -f weft.yaml")
 
     stand_in("weft.local.control", request=request)

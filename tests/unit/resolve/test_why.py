@@ -11,8 +11,9 @@ import pytest
 from tests.builders import http_route, state_from, view_of
 from weft.errors import BadRequest, NotFound
 from weft.names import ProxyId, View
+from weft.resolve.explained import Explanation, Setting
 from weft.resolve.matching import Request, normalised
-from weft.resolve.why import Explanation, Setting, why
+from weft.resolve.why import why
 
 
 def mesh(**routes: Any) -> dict[str, Any]:
@@ -181,3 +182,24 @@ def test_how_a_virtual_node_is_found_in_cloud_map_is_told() -> None:
 def found_by(said: dict[str, Any]) -> str:
     (share,) = asked(said).targets
     return share.found_by
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pool", "said"),
+    [
+        ("http", {"maxConnections": 10, "maxPendingRequests": 5}, "10 connections, 5 pending"),
+        ("http", {"maxConnections": 10}, "10 connections"),
+        ("grpc", {"maxRequests": 7}, "7 requests"),
+    ],
+)
+def test_the_breakers_are_those_of_the_targets_connection_pool(
+    protocol: str, pool: dict[str, int], said: str
+) -> None:
+    listener = {
+        "portMapping": {"port": 9, "protocol": protocol},
+        "connectionPool": {protocol: pool},
+    }
+    shop = {"nodes": {"a": {"listeners": [listener]}}, "services": {"a.local": "node a"}}
+
+    (target,) = asked(shop, "a.local").targets
+    assert target.breakers == Setting(said, default=False)
