@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from weft.checks import (
-    certificates,
+    by_arn,
     discovery,
     gateways,
     policies,
@@ -34,14 +34,14 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *routes.CHECKS,
     *timeouts.CHECKS,
     *tls.CHECKS,
-    *certificates.CHECKS,
+    *by_arn.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
     *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
-OF_CERTIFICATES: tuple[Check[certificates.Held], ...] = certificates.OF_THOSE_HELD
+OF_CERTIFICATES: tuple[Check[by_arn.Held], ...] = by_arn.OF_THOSE_HELD
 """For certificates and authorities, as time goes by."""
 OF_PROXIES: tuple[Check[Live], ...] = proxies.CHECKS
 """For what proxies report."""
@@ -64,7 +64,7 @@ THEMES: tuple[tuple[str, tuple[Check[Any], ...]], ...] = (
     ("Routes", routes.CHECKS),
     ("Timeouts and retries", timeouts.CHECKS),
     ("TLS", tls.CHECKS),
-    ("Certificates by ARN", (*certificates.CHECKS, *OF_CERTIFICATES)),
+    ("Certificates by ARN", (*by_arn.CHECKS, *OF_CERTIFICATES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
     ("Policies", policies.CHECKS),
@@ -82,7 +82,7 @@ def check(state: MeshState, mesh: str | None = None) -> tuple[Finding, ...]:
     return in_order(found)
 
 
-def check_certificates(held: certificates.Held) -> tuple[Finding, ...]:
+def check_certificates(held: by_arn.Held) -> tuple[Finding, ...]:
     """Everything that is found among certificates and authorities."""
     return in_order(_applied(OF_CERTIFICATES, held))
 

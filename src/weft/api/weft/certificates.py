@@ -14,7 +14,7 @@ from weft.api.exchange import Answer, Call, answer, flag, unknown_members
 from weft.api.parts import Parts
 from weft.api.routing import Route
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
-from weft.checks.certificates import Lacking, lacking
+from weft.checks.by_arn import Lacking, lacking
 from weft.checks.proposal import propose, with_meshes
 from weft.errors import Invalid, Problem, Unavailable
 from weft.identity import ca

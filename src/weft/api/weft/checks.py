@@ -11,6 +11,7 @@ from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
+from weft.checks.by_arn import Held
 from weft.checks.catalogue import (
     PROPOSED,
     STANDING,
@@ -19,7 +20,6 @@ from weft.checks.catalogue import (
     check_proxies,
     told_once,
 )
-from weft.checks.certificates import Held
 from weft.checks.finding import Finding, Severity
 from weft.checks.judgement import judged
 from weft.checks.proxies import Observed

@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.builders import state_from
 from tests.unit.checks.cases import ACM, PCA, by_arn
+from weft.checks.by_arn import Held, lacking
 from weft.checks.catalogue import BY_CODE, check, check_certificates
-from weft.checks.certificates import Held, lacking
 from weft.identity.uses import uses, uses_of
 from weft.store.state import MeshState
 
