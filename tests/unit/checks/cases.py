@@ -154,6 +154,39 @@ def matching(match: Said, **more: Any) -> Said:
     return {"httpRoute": {"match": match, "action": to("shop:100")}, **more}
 
 
+ACM = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+PCA = "arn:aws:acm-pca:us-west-2:111122223333:certificate-authority/1"
+
+
+def by_arn(
+    hosts: tuple[str, ...] = ("shop.local",),
+    *,
+    issuer: str = PCA,
+    accepted: tuple[str, ...] = (),
+    known: bool = True,
+) -> Said:
+    """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
+    validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
+    if accepted:
+        validation["subjectAlternativeNames"] = {"match": {"exact": list(accepted)}}
+    server = {"mode": "STRICT", "certificate": {"acm": {"certificateArn": ACM}}}
+    said = with_tls(server, {"validation": validation})
+    said["nodes"]["shop"]["serviceDiscovery"] = {"dns": {"hostname": "shop.local"}}
+    root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    certificate = {
+        "certificateChain": root.format("leaf"),
+        "privateKey": "key",
+        "authorityArn": issuer,
+        "rootChain": root.format(issuer),
+        "hosts": list(hosts),
+        "uris": [],
+    }
+    if known:
+        said["certificates"] = {ACM: certificate}
+        said["authorities"] = {PCA: {"certificateChain": root.format(PCA)}}
+    return said
+
+
 TWO_PORTS = {"listen": ["9080/http", "9081/http"]}
 
 CASES: dict[str, tuple[Said, Said]] = {
@@ -323,11 +356,9 @@ CASES: dict[str, tuple[Said, Said]] = {
         two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
         two_ways({}),
     ),
-    "WEFT-510": (
-        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
-        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
-        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
-    ),
+    "WEFT-520": (by_arn(known=False), by_arn()),
+    "WEFT-521": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-522": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
