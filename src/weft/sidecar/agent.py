@@ -12,7 +12,7 @@ from subprocess import SubprocessError
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Mode, Ports, View
-from weft.sidecar import drain, last_good, status, succession
+from weft.sidecar import drain, last_good, secrets, status, succession
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
 from weft.sidecar.envoy import Command, binary, how_it_ended
@@ -78,7 +78,7 @@ class Agent:
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
             ports = with_free_ports(directory, ports)
-        self._view = View(asked.proxy, asked.mode, ports)
+        self._view = View(asked.proxy, asked.mode, ports, sds=asked.sds_socket is not None)
         self._line = Line(
             Command(
                 binary=envoy,
@@ -98,6 +98,7 @@ class Agent:
             self._view,
             lambda text: self._journal.say(text, level="warning"),
         )
+        self._watched = secrets.Watched(lambda text: self._journal.say(text, level="warning"))
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -206,14 +207,21 @@ class Agent:
             admin=self._line.admin_path(),
             max_connections=self._max_connections,
             access=self._asked.access,
+            sds_socket=self._asked.sds_socket,
         )
         name = "bootstrap.json"
         kept = self._keeper.kept
         if source is Source.LAST_ACCEPTED and kept is not None:
             name = "last_accepted.json"
-            base = without_control_plane(base, list(kept.listeners), list(kept.clusters))
         path = self._directory.file(name)
         try:
+            if source is Source.LAST_ACCEPTED and kept is not None:
+                paths = self._directory.keep_secrets(kept.secrets)
+                base = without_control_plane(
+                    base,
+                    secrets.from_files(list(kept.listeners), paths),
+                    secrets.from_files(list(kept.clusters), paths),
+                )
             last_good.write(path, json.dumps(base).encode())
             self._line.start(source, path)
         except (OSError, SubprocessError) as error:
@@ -292,6 +300,7 @@ class Agent:
         ads = self._line.of(Source.ADS)
         if ads is not None and ads.life is Life.READY:
             self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
+        self._watched.look(self._keeper.files, time.monotonic())
 
     def _publish(self, *, draining: bool = False) -> None:
         serving = self._line.serving

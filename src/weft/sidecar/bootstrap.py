@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.names import View
+from weft.names import SDS_CLUSTER, View
 from weft.sidecar.access import Access
 from weft.sidecar.values import Address, Pipe, Tcp, is_ip
 
@@ -26,6 +26,7 @@ def bootstrap(
     admin: str,
     max_connections: int,
     access: Access = _OPEN,
+    sds_socket: str | None = None,
 ) -> Json:
     """The bootstrap of a proxy that asks the control plane for everything."""
     metadata = access.initial_metadata()
@@ -65,7 +66,7 @@ def bootstrap(
             "lds_config": fetched,
             "cds_config": fetched,
         },
-        "static_resources": {"clusters": [_xds_cluster(xds, access)]},
+        "static_resources": {"clusters": [_xds_cluster(xds, access), *_sds_cluster(sds_socket)]},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -152,6 +153,31 @@ def _xds_cluster(xds: Address, access: Access) -> Json:
             }
         },
     }
+
+
+def _sds_cluster(socket: str | None) -> list[Json]:
+    """The machine's own secret server, as App Mesh's agent has it."""
+    if socket is None:
+        return []
+    return [
+        {
+            "name": SDS_CLUSTER,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": {
+                "cluster_name": SDS_CLUSTER,
+                "endpoints": [
+                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}
+                ],
+            },
+            "typed_extension_protocol_options": {
+                _HTTP_OPTIONS: {
+                    "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                }
+            },
+        }
+    ]
 
 
 def _endpoint_address(xds: Address) -> Json:

@@ -43,6 +43,8 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
+    sds_socket: str | None = None
+    """Where a secret server of this machine listens; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,12 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
+SDS_SOCKET = Flag(
+    "--sds-socket",
+    "PATH",
+    "the Unix socket of a secret server on this machine (SDS), as SPIRE's agent is one",
+    ("WEFT_SDS_SOCKET", "APPMESH_SDS_SOCKET_PATH"),
+)
 
 FLAGS = (
     PROXY,
@@ -215,6 +223,7 @@ FLAGS = (
     RESTARTS,
     REGISTER,
     ADDRESS,
+    SDS_SOCKET,
 )
 
 _DESCRIPTION = """\
@@ -334,6 +343,7 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)

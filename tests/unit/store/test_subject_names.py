@@ -40,7 +40,9 @@ def test_a_policy_that_is_enforced_takes_no_wildcard(enforce: dict[str, bool]) -
     backend = {"virtualServiceName": "a.local", "clientPolicy": policy("*.c.test", **enforce)}
     with pytest.raises(Invalid) as refused:
         admitted({"backendDefaults": defaults, "backends": [{"virtualService": backend}]})
-    assert [(each.path.split(" ")[-1], each.message.split(" is ")[0]) for each in refused.value.problems] == [
+    assert [
+        (each.path.split(" ")[-1], each.message.split(" is ")[0]) for each in refused.value.problems
+    ] == [
         (
             "spec.backendDefaults.clientPolicy.tls.validation.subjectAlternativeNames.match.exact[1]",
             "'*.b.test'",
