@@ -62,6 +62,8 @@ class Options:
     """Where the workload asks for names; None: elsewhere."""
     dns_upstreams: tuple[NameServer, ...] = ()
     """Who is asked for names outside the mesh; empty: whom the machine asks."""
+    sds_socket: str | None = None
+    """Where a secret server of this machine listens; None: there is none."""
 
 
 PROXY = Flag(
@@ -210,6 +212,12 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
+SDS_SOCKET = Flag(
+    "--sds-socket",
+    "PATH",
+    "the Unix socket of a secret server on this machine (SDS), as SPIRE's agent is one",
+    ("WEFT_SDS_SOCKET", "APPMESH_SDS_SOCKET_PATH"),
+)
 
 FLAGS = (
     PROXY,
@@ -237,6 +245,7 @@ FLAGS = (
     STATUS_FD,
     *intercept_options.FLAGS,
     *dns_options.FLAGS,
+    SDS_SOCKET,
 )
 
 _DESCRIPTION = """\
@@ -396,6 +405,7 @@ def options(
         app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
         dns=maybe(dns_options.DNS, name_server),
         dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
+        sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
