@@ -142,6 +142,8 @@ class Explanation:
     hosts: tuple[HostTried, ...] = ()
     status: int | None = None
     """What the caller gets without any target; None where there is one, or no HTTP at all."""
+    grpc_status: int | None = None
+    """The same for gRPC clients, whom a proxy answers with HTTP 200 and this."""
     outside: str | None = None
     """Of what is no service of the mesh: allowed or denied, and by what."""
     ends_after: Setting | None = None

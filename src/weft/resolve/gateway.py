@@ -17,7 +17,7 @@ from weft.ir.proxy import Note, Proxy
 from weft.model.listener import GatewayListener
 from weft.model.virtual_gateway import VirtualGatewaySpec
 from weft.names import Key, Kind, Mode, Ports
-from weft.resolve import gateway_hosts, gateway_routes, specs
+from weft.resolve import gateway_hosts, gateway_routes, specs, tls
 from weft.resolve.clusters import own_or_mesh
 from weft.resolve.gateway_routes import redirect_cluster
 from weft.resolve.inbound import LOOPBACK, bind_address
@@ -25,10 +25,13 @@ from weft.resolve.logs import access_log
 from weft.resolve.outbound import SELF_CONNECT_TIMEOUT, clusters, nameless
 from weft.resolve.protection import breakers
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
 
-def gateway(reading: Reading, mesh: str, name: str, mode: Mode, ports: Ports) -> Proxy:
+def gateway(
+    reading: Reading, mesh: str, name: str, mode: Mode, ports: Ports, sds: Sds = Sds.BESIDE
+) -> Proxy:
     """All that a gateway's proxy does."""
     key = Key(mesh, Kind.VIRTUAL_GATEWAY, name)
     spec = specs.virtual_gateway(reading, mesh, name)
@@ -40,19 +43,25 @@ def gateway(reading: Reading, mesh: str, name: str, mode: Mode, ports: Ports) ->
     ]
     egress = reading.part(gateway_hosts.at_egress, mesh, name)
     led_to = reading.part(gateway_hosts.destinations, key)
-    reach = reading.part(clusters, mesh, led_to.services)
+    by = tls.Caller(tls.default_policy(spec.backend_defaults), sds=sds)
+    reach = reading.part(clusters, mesh, led_to.services, by)
+    taken = [reading.part(taken_at, mesh, name, each.port_mapping.port, sds) for each in served]
     return Proxy(
         listeners=tuple(
             (
                 *(
-                    reading.part(outside, mesh, name, each.port_mapping.port, mode, ports)
+                    reading.part(outside, mesh, name, each.port_mapping.port, mode, ports, sds)
                     for each in served
                 ),
                 *reading.part(inside, mesh, name, ports.egress),
             )
         ),
         route_configurations=(
-            *(each.configuration for each in offered),
+            *(
+                each.configuration
+                for each, how in zip(offered, taken, strict=True)
+                if how.plain or not how.closed
+            ),
             *((egress.configuration,) if ports.egress else ()),
         ),
         clusters=(
@@ -63,8 +72,16 @@ def gateway(reading: Reading, mesh: str, name: str, mode: Mode, ports: Ports) ->
         notes=(
             *notes,
             *dict.fromkeys(note for each in offered for note in each.notes),
+            *(
+                note
+                for each, how in zip(served, taken, strict=True)
+                for note in tls.notes(f"{key} listener {each.port_mapping.port}", how)
+            ),
             *nameless(key, egress),
             *reach.notes,
+        ),
+        secrets=tuple(
+            dict.fromkeys((*(secret for how in taken for secret in how.secrets), *reach.secrets))
         ),
     )
 
@@ -89,8 +106,15 @@ def _served(
     return served, tuple(notes)
 
 
+def taken_at(reading: Reading, mesh: str, name: str, port: int, sds: Sds) -> tls.Taken:
+    """What one port of the gateway takes: plain text, TLS, or either."""
+    each = gateway_routes.listener_at(specs.virtual_gateway(reading, mesh, name), port)
+    assert each is not None, "its gateway was just read"
+    return tls.taken(reading, each.tls, Protocol(each.port_mapping.protocol), sds=sds)
+
+
 def outside(
-    reading: Reading, mesh: str, name: str, port: int, mode: Mode, ports: Ports
+    reading: Reading, mesh: str, name: str, port: int, mode: Mode, ports: Ports, sds: Sds
 ) -> listener.Listener:
     """Where one port of the gateway is served; nothing is redirected to it."""
     spec = specs.virtual_gateway(reading, mesh, name)
@@ -111,13 +135,16 @@ def outside(
         access_log=access_log(spec),
     )
     chain = listener.Chain(f"{protocol}_{port}", listener.ChainMatch(address.port), http)
+    how = reading.part(taken_at, mesh, name, port, sds)
     return listener.Listener(
         names.gateway_listener(port),
         (address,),
         listener.Direction.INBOUND,
-        (chain,),
+        tls.chains(chain, how),
+        server_name_ports=(address.port,) if how.asks else (),
         both_families=address.host == "::",
         stat_prefix=f"0.0.0.0_{port}",
+        patience=tls.patience((protocol,)) if how.asks else None,
     )
 
 

@@ -41,6 +41,29 @@ def why(
     """
     reading = state if isinstance(state, Reading) else Reading(state)
     given = request or Request()
+    found = _explained(reading, mesh, service, given, port, view, asked)
+    if found.status is None or not given.is_grpc:
+        return found
+    code = _GRPC_STATUS.get(found.status, _UNKNOWN)
+    return replace(
+        found, grpc_status=code, summary=f"{found.summary}, for gRPC clients status {code}"
+    )
+
+
+_GRPC_STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+"""What Envoy makes of its own answers to gRPC clients (gRPC, "HTTP to gRPC Status Code Mapping")."""
+_UNKNOWN = 2
+
+
+def _explained(
+    reading: Reading,
+    mesh: str,
+    service: str,
+    given: Request,
+    port: int | None,
+    view: View | None,
+    asked: Asked | None,
+) -> Explanation:
     asked = replace(asked or Asked(), port=port if port is not None else (asked or Asked()).port)
     found = reading.part(routes.service, mesh, service)
     known = reading.resource(Key(mesh, Kind.VIRTUAL_SERVICE, service)) is not None

@@ -62,6 +62,8 @@ class Options:
     """Where the workload asks for names; None: elsewhere."""
     dns_upstreams: tuple[NameServer, ...] = ()
     """Who is asked for names outside the mesh; empty: whom the machine asks."""
+    sds_socket: str | None = None
+    """Where a secret server of this machine listens; None: there is none."""
 
 
 PROXY = Flag(
@@ -210,6 +212,12 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
+SDS_SOCKET = Flag(
+    "--sds-socket",
+    "PATH",
+    "the Unix socket of a secret server on this machine (SDS), as SPIRE's agent is one",
+    ("WEFT_SDS_SOCKET", "APPMESH_SDS_SOCKET_PATH"),
+)
 
 FLAGS = (
     PROXY,
@@ -237,6 +245,7 @@ FLAGS = (
     STATUS_FD,
     *intercept_options.FLAGS,
     *dns_options.FLAGS,
+    SDS_SOCKET,
 )
 
 _DESCRIPTION = """\
@@ -357,12 +366,19 @@ def options(
                 )
     proxy = one_of(PROXY, ProxyId.parse)
     image = app_mesh(environment, proxy, parse_yaml)
+    token_file = maybe(TOKEN_FILE, readable)
+    token = environment.get("WEFT_TOKEN", "").strip()
+    if image.admin is not None and (token or token_file):
+        warnings += (
+            f"Envoy's admin interface at {image.admin.reached_at} shows the token of this proxy "
+            "to whoever reaches it: keep others away from it",
+        )
     made = Options(
         proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
-            environment.get("WEFT_TOKEN", "").strip(),
-            maybe(TOKEN_FILE, readable),
+            token,
+            token_file,
             maybe(XDS_CA, readable),
             maybe(XDS_CERT, readable),
             maybe(XDS_KEY, readable),
@@ -389,6 +405,7 @@ def options(
         app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
         dns=maybe(dns_options.DNS, name_server),
         dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
+        sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
     _refuse_wrong_ends(made)
