@@ -17,6 +17,8 @@ JSON; a few words stand for the parts that most cases do not care about:
     certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
     authorities: {ARN: {certificateChain: PEM}}
     policies: {mesh: {reroute: true}}        # Weft's own, by what a key has after mesh/M/
+    certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
+    authorities: {ARN: {certificateChain: PEM}}
     cloudmap:                                # namespace/service: {id: attributes}
       test/shop: {i-1: {AWS_INSTANCE_IPV4: 10.0.0.1, health: UNHEALTHY}}
 

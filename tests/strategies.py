@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests import strategies_tls
 from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, Tracing, View
 
 Said = dict[str, Any]
@@ -105,6 +106,8 @@ def listeners(draw: st.DrawFn) -> list[Said]:
             given["connectionPool"] = {protocol: draw(pools[protocol])}
         if draw(st.booleans()):
             given["outlierDetection"] = draw(outlier_detections)
+        if draw(st.booleans()):
+            given["tls"] = draw(strategies_tls.listener_tls)
         found.append(given)
     return found
 
@@ -113,7 +116,14 @@ def listeners(draw: st.DrawFn) -> list[Said]:
 def nodes(draw: st.DrawFn) -> Said:
     spec: Said = {"serviceDiscovery": draw(discoveries), "logging": draw(logging)}
     spec["listeners"] = draw(listeners())
-    spec["calls"] = draw(st.lists(st.sampled_from([*SERVICES, "missing.local"]), max_size=5))
+    if draw(st.booleans()):
+        spec["backendDefaults"] = {"clientPolicy": draw(strategies_tls.client_policies)}
+    spec["backends"] = []
+    for name in draw(st.lists(st.sampled_from([*SERVICES, "missing.local"]), max_size=5)):
+        backend: Said = {"virtualServiceName": name}
+        if draw(st.integers(0, 3)) == 0:
+            backend["clientPolicy"] = draw(strategies_tls.client_policies)
+        spec["backends"].append({"virtualService": backend})
     return spec
 
 
@@ -242,6 +252,8 @@ def meshes(draw: st.DrawFn) -> Said:
         }
         for name in draw(st.lists(st.sampled_from(names), unique=True))
     }
+    said["certificates"] = draw(strategies_tls.kept_certificates)
+    said["authorities"] = draw(strategies_tls.kept_authorities)
     said["forgotten"] = [name for name, replicas in said["instances"].items() if not replicas]
     said["policies"] = draw(policies(said))
     return said
@@ -289,4 +301,5 @@ views = st.builds(
     ports,
     st.booleans(),
     st.sampled_from(Tracing),
+    sds=st.booleans(),
 )

@@ -9,6 +9,7 @@ from weft.resolve.inbound import inbound
 from weft.resolve.observed import observed, unobserved
 from weft.resolve.outbound import explicit
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.sockets import redirected, usable
 from weft.resolve.transparent import transparent
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
@@ -49,8 +50,9 @@ def served(reading: Reading, view: View) -> ir.Proxy:
     else:
         outbound = transparent
         ports, notes = redirected(view), ()
-    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports)
-    away = reading.part(outbound, id.mesh, id.name, ports)
+    sds = Sds.BESIDE if view.sds else Sds.NOWHERE
+    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports, sds)
+    away = reading.part(outbound, id.mesh, id.name, ports, sds)
     return ir.Proxy(
         listeners=(*towards.listeners, *away.listeners),
         route_configurations=(*towards.route_configurations, *away.route_configurations),
@@ -58,4 +60,5 @@ def served(reading: Reading, view: View) -> ir.Proxy:
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
         name_servers=away.name_servers,
+        secrets=tuple(dict.fromkeys((*towards.secrets, *away.secrets))),
     )

@@ -20,6 +20,7 @@ from weft.resolve.logs import access_log
 from weft.resolve.outbound import (
     CONNECT_TIMEOUT,
     backends,
+    caller,
     clusters,
     nameless,
     outside_clusters,
@@ -28,6 +29,7 @@ from weft.resolve.outbound import (
 )
 from weft.resolve.policies import outside
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
 HTTPS = 443
@@ -108,7 +110,9 @@ def claims(reading: Reading, mesh: str, node: str, by_name: bool) -> Claims:  # 
     )
 
 
-def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+def transparent(
+    reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE
+) -> Proxy:
     """Egress by the port and address that the workload itself dialled."""
     by_name = bool(ports.dns)
     known = reading.part(known_names, mesh, node) if by_name else mesh_dns.NOBODY
@@ -127,7 +131,7 @@ def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
         if claim.requests
     ]
     services = reading.part(backends, mesh, node).services
-    reach = reading.part(clusters, mesh, services)
+    reach = reading.part(clusters, mesh, services, reading.part(caller, mesh, node, sds))
     key = Key(mesh, Kind.VIRTUAL_NODE, node)
     return Proxy(
         listeners=(reading.part(transparent_listener, mesh, node, ports.egress, by_name),),
@@ -147,6 +151,7 @@ def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             *(note for each in found for note in nameless(key, each)),
         ),
         name_servers=(mesh_dns.name_server(known, ports.dns),) if by_name else (),
+        secrets=reach.secrets,
     )
 
 

@@ -8,6 +8,7 @@ from tests.builders import http_route, listener, to
 
 Said = dict[str, Any]
 
+ARN = "arn:aws:acm:us-west-2:000000000000:certificate/shop"
 TRUST = {"trust": {"file": {"certificateChain": "/ca.pem"}}}
 CERTIFICATE = {"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}}
 HEALTH = {
@@ -90,6 +91,18 @@ def with_tls(server: Said | None, client: Said | None) -> Said:
     return said
 
 
+def two_ways(policy: Said) -> Said:
+    """``web`` calls one virtual node by two services, with a policy of its own for one."""
+    said = shop()
+    said["services"]["other.local"] = "node shop"
+    said["nodes"]["web"].pop("calls")
+    said["nodes"]["web"]["backends"] = [
+        {"virtualService": {"virtualServiceName": "shop.local"}},
+        {"virtualService": {"virtualServiceName": "other.local", **policy}},
+    ]
+    return said
+
+
 def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) -> Said:
     """``web`` calls a service of the same name for each of these nodes."""
     pairs = zip(nodes, ports * len(nodes), strict=False)
@@ -142,6 +155,7 @@ def by_arn(
     issuer: str = PCA,
     accepted: tuple[str, ...] = (),
     known: bool = True,
+    keyed: bool = True,
 ) -> Said:
     """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
     validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
@@ -153,7 +167,7 @@ def by_arn(
     root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
     certificate = {
         "certificateChain": root.format("leaf"),
-        "privateKey": "key",
+        **({"privateKey": "key"} if keyed else {}),
         "authorityArn": issuer,
         "rootChain": root.format(issuer),
         "hosts": list(hosts),
@@ -326,13 +340,22 @@ CASES: dict[str, tuple[Said, Said]] = {
         with_tls({"mode": "DISABLED", "certificate": CERTIFICATE}, None),
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
     ),
-    "WEFT-507": (
-        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
-        with_tls(None, None),
+    "WEFT-508": (
+        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE, "validation": TRUST}, None),
+        with_tls({"mode": "STRICT", "certificate": CERTIFICATE, "validation": TRUST}, None),
     ),
-    "WEFT-520": (by_arn(known=False), by_arn()),
-    "WEFT-521": (by_arn(("other.local",)), by_arn(("*.local",))),
-    "WEFT-522": (by_arn(issuer="arn:other"), by_arn()),
+    "WEFT-509": (
+        two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
+        two_ways({}),
+    ),
+    "WEFT-510": (
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
+        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
+    ),
+    "WEFT-511": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-513": (by_arn(keyed=False), by_arn()),
+    "WEFT-512": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
