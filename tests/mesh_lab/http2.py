@@ -27,7 +27,8 @@ async def serve(
 
     async def respond(stream: int, headers: Headers) -> None:
         status, body = await answer(headers)
-        connection.send_headers(stream, [(":status", str(status))])
+        length = ("content-length", str(len(body)))
+        connection.send_headers(stream, [(":status", str(status)), length])
         connection.send_data(stream, body.encode(), end_stream=True)
         writer.write(connection.data_to_send())
 

@@ -16,10 +16,10 @@ from weft.names import Key, Kind, View
 from weft.resolve import routes
 from weft.resolve.explained import Explanation
 from weft.resolve.matching import Request
-from weft.resolve.proxy import GATEWAYS_NOT_SERVED
 from weft.resolve.reading import Reading
 from weft.resolve.walk import Tried, reason_against
 from weft.resolve.why_caller import Asked, from_caller
+from weft.resolve.why_gateway import from_gateway
 from weft.resolve.why_service import http, tcp
 from weft.store.state import MeshState
 
@@ -67,24 +67,25 @@ def _explained(
     asked = replace(asked or Asked(), port=port if port is not None else (asked or Asked()).port)
     found = reading.part(routes.service, mesh, service)
     known = reading.resource(Key(mesh, Kind.VIRTUAL_SERVICE, service)) is not None
-    if view is not None and view.proxy.kind is Kind.VIRTUAL_NODE:
+    if view is not None and view.proxy.kind is Kind.VIRTUAL_GATEWAY:
+        return from_gateway(reading, view, service, given, asked.port)
+    if view is not None:
         return from_caller(reading, view, service, given, asked)
     if not known:
         raise NotFound(
             f"mesh {mesh} has no virtual service {service}",
             fix="weft get virtualservices shows those it has",
         )
-    notes = () if view is None else (f"{view.proxy}: {GATEWAYS_NOT_SERVED}",)
     ports = tuple(each.port for each in found.ports)
     if not ports:
-        return Explanation(service, asked.port, None, (), None, found.lacks, notes=notes)
+        return Explanation(service, asked.port, None, (), None, found.lacks)
     at = next((each for each in found.ports if asked.port in (None, each.port)), None)
     if at is None:
         raise BadRequest(
             f"{service} is not called at port {asked.port}",
             fix=f"its ports: {', '.join(map(str, ports))}",
         )
-    base = Explanation(service, at.port, at.protocol, ports, None, "", notes=notes)
+    base = Explanation(service, at.port, at.protocol, ports, None, "")
     if not at.protocol.is_http:
         return tcp(reading, mesh, base, at)
     made = reading.part(routes.http_routes, mesh, service, at)

@@ -357,12 +357,19 @@ def options(
                 )
     proxy = one_of(PROXY, ProxyId.parse)
     image = app_mesh(environment, proxy, parse_yaml)
+    token_file = maybe(TOKEN_FILE, readable)
+    token = environment.get("WEFT_TOKEN", "").strip()
+    if image.admin is not None and (token or token_file):
+        warnings += (
+            f"Envoy's admin interface at {image.admin.reached_at} shows the token of this proxy "
+            "to whoever reaches it: keep others away from it",
+        )
     made = Options(
         proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
-            environment.get("WEFT_TOKEN", "").strip(),
-            maybe(TOKEN_FILE, readable),
+            token,
+            token_file,
             maybe(XDS_CA, readable),
             maybe(XDS_CERT, readable),
             maybe(XDS_KEY, readable),
