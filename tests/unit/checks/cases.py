@@ -58,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -449,6 +450,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},
