@@ -13,8 +13,8 @@ from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
 from weft.sidecar import dns_options, intercept_options, values
 from weft.sidecar.access import Access, readable
 from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
-from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.dns_servers import NameServer, name_server
+from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.flag import Flag
 from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
