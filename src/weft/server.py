@@ -119,6 +119,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             quotas=settings.quotas,
             gate=gate,
             tls=xds_tls,
+            max_age=settings.xds_max_age,
         )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
