@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Self
@@ -65,13 +65,18 @@ class Encoded:
     delta: bytes = field(repr=False)
     deserted: bool = False
     """Whoever is still led here finds nobody: said after what leads elsewhere."""
+    told_endpoints: bool = False
+    """A cluster whose endpoints we tell (EDS), where others find their own."""
 
     @classmethod
-    def of(cls, name: str, message: Message, *, deserted: bool = False) -> Self:
+    def of(
+        cls, name: str, message: Message, *, deserted: bool = False, told_endpoints: bool = False
+    ) -> Self:
         """Serialise a message, deterministically, and name its content."""
         content = message.SerializeToString(deterministic=True)
         type_url = f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
-        return cls._of(name, type_url, content, deserted=deserted)
+        made = cls._of(name, type_url, content, deserted=deserted)
+        return replace(made, told_endpoints=True) if told_endpoints else made
 
     @classmethod
     def of_content(cls, name: str, kind: ResourceType, content: bytes) -> Self:
