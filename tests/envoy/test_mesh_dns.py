@@ -13,8 +13,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import dns.message
@@ -22,14 +22,9 @@ import pytest
 import pytest_asyncio
 
 from tests.envoy import namespaces
-from tests.envoy.name_server import NameServer, sockets
 from tests.envoy.namespaces import namespace
 from tests.envoy.sidecar_harness import eventually
-from tests.envoy.workload import ME, Servers, Workload, mysql, node, page, service, smtp, start
-from weft.names import Key
-from weft.server import serving
-from weft.settings import Address, Settings
-from weft.store.change import Put
+from tests.envoy.workload import Workload, begin, mysql, node, page, service, smtp, start
 
 pytestmark = [
     pytest.mark.envoy,
@@ -67,46 +62,24 @@ def mesh(**spec: Any) -> dict[str, Any]:
     return made
 
 
-@contextmanager
-def started(servers: Servers) -> Iterator[Servers]:
-    try:
-        servers.add("127.0.0.11", 3306, mysql("8.0-a"))
-        servers.add("127.0.0.12", 3306, mysql("8.0-b"))
-        servers.add("127.0.0.13", 25, smtp("mail"))
-        servers.add("127.0.0.14", 8080, page("shop"))
-        servers.add("127.0.0.15", 443, smtp("on443"))
-        servers.add("127.0.0.16", 3306, page("mixed"))
-        yield servers
-    finally:
-        servers.stop()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def web(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workload]:
     directory = tmp_path_factory.mktemp("dns")
-    resolv_conf = directory / "resolv.conf"
-    resolv_conf.write_text("nameserver 127.0.0.1\nsearch mesh.local\n")
     async with AsyncExitStack() as stack:
         inside = stack.enter_context(namespace(directory, "dns"))
-        outside = NameServer(*inside.inside(lambda: sockets("127.0.0.53", 53)))
-        outside.start()
-        stack.callback(outside.stop)
-        outside.records[("www.example", "A")] = ["127.0.0.14"]
-        outside.records[("shop.mesh.local", "A")] = ["127.0.0.14"]
-        servers = stack.enter_context(started(Servers(inside)))
-        running = await stack.enter_async_context(
-            serving(
-                Settings(
-                    api=Address("127.0.0.1", 0),
-                    xds=Address("", 0, str(directory / "xds.sock")),
-                    data=directory / "control",
-                )
-            )
-        )
-        made = Workload(inside, running, outside, resolv_conf, servers, directory)
-        specs = mesh(egressFilter={"type": "ALLOW_ALL"})
-        await running.parts.store.apply([Put(Key.parse(k), v) for k, v in specs.items()], ME)
-        await start(stack, made, directory)
+        made = await begin(stack, inside, directory, mesh(egressFilter={"type": "ALLOW_ALL"}))
+        made.outside.records[("www.example", "A")] = ["127.0.0.14"]
+        made.outside.records[("shop.mesh.local", "A")] = ["127.0.0.14"]
+        for host, port, greet in (
+            ("127.0.0.11", 3306, mysql("8.0-a")),
+            ("127.0.0.12", 3306, mysql("8.0-b")),
+            ("127.0.0.13", 25, smtp("mail")),
+            ("127.0.0.14", 8080, page("shop")),
+            ("127.0.0.15", 443, smtp("on443")),
+            ("127.0.0.16", 3306, page("mixed")),
+        ):
+            made.servers.add(host, port, greet)
+        await start(stack, made)
         yield made
 
 
