@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import dns.message
@@ -162,29 +162,43 @@ async def test_a_new_service_can_be_called_within_a_second_and_a_removed_one_is_
 
 async def test_no_question_is_lost_while_names_come_and_go(web: Workload) -> None:
     """Fifty changes of the table, asked all the while: the name service, and Envoy itself."""
-    addresses = {
-        await _address(web, "db-a.mesh.local"),
-    }
     web_key, new_key = "mesh/shop/virtualNode/web", "mesh/shop/virtualService/new.mesh.local"
     await web.apply({new_key: service("shop")})
-    stop = threading.Event()
-    asking = [Asking(web, port) for port in (53, 53, web.status["ports"]["dns"])]
-    threads = [threading.Thread(target=each.run, args=(stop,)) for each in asking]
-    for each in threads:
-        each.start()
-    try:
+    async with asking(web, 53, 53, web.status["ports"]["dns"]):
         for i in range(50):
             more = () if i % 2 else ("new.mesh.local",)
             await web.apply({web_key: node("9080/http", calls=(*CALLS, *more))})
+    await web.apply({}, new_key)
+
+
+async def test_no_question_is_lost_while_another_envoy_takes_over(web: Workload) -> None:
+    assert web.sidecar is not None
+    elder = json.loads(await web.page("/status"))["envoy"]["pid"]
+    async with asking(web, 53, 53):
+        web.sidecar.send_signal(signal.SIGUSR1)
+        await eventually(lambda: not os.path.exists(f"/proc/{elder}"))
+    assert "8.0-a" in (await web.call("db-a.mesh.local", 3306))["got"]
+
+
+@asynccontextmanager
+async def asking(web: Workload, *ports: int) -> AsyncIterator[None]:
+    """For the length of a block a client at each of these ports asks, and misses no answer."""
+    address = await _address(web, "db-a.mesh.local")
+    stop = threading.Event()
+    clients = [Asking(web, port) for port in ports]
+    threads = [threading.Thread(target=each.run, args=(stop,)) for each in clients]
+    for each in threads:
+        each.start()
+    try:
+        yield
     finally:
         stop.set()
         for each in threads:
             await asyncio.to_thread(each.join)
-    for each in asking:
-        assert each.lost == []
-        assert each.found == addresses
-        assert each.count > 100
-    await web.apply({}, new_key)
+    for client in clients:
+        assert client.lost == []
+        assert client.found == {address}
+        assert client.count > 100
 
 
 class Asking:

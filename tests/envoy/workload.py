@@ -135,6 +135,7 @@ class Workload:
     directory: Path
     status: dict[str, Any] = field(default_factory=dict)
     client: asyncio.subprocess.Process | None = None
+    sidecar: asyncio.subprocess.Process | None = None
 
     async def call(self, host: str, port: int, send: str = "", **more: int) -> dict[str, Any]:
         assert self.client is not None
@@ -233,6 +234,8 @@ async def start(stack: AsyncExitStack, web: Workload) -> None:
         stderr=log,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(SRC)},
     )
+
+    web.sidecar = sidecar
 
     async def stop() -> None:
         if sidecar.returncode is None:
