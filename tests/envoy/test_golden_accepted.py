@@ -9,6 +9,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 
 from tests.envoy.accepted import complaints, untyped
+from tests.envoy.envoy_binary import with_real_secrets
 from tests.golden_files import CASES, mesh_of, resolved
 from weft.translate.proxy import translate
 from weft.translate.snapshot import Encoded, ResourceType, Snapshot
@@ -17,7 +18,8 @@ from weft.translate.snapshot import Encoded, ResourceType, Snapshot
 @pytest.mark.envoy
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_envoy_accepts_every_golden_snapshot_without_a_warning(case: Path, tmp_path: Path) -> None:
-    assert complaints(translate(resolved(mesh_of(case))), tmp_path) == []
+    snapshot = translate(with_real_secrets(resolved(mesh_of(case))))
+    assert complaints(snapshot, tmp_path) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

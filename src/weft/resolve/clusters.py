@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from weft import names
 from weft.ir import cluster as ir
 from weft.ir.cluster import IpPreference, Protocol
 from weft.ir.proxy import Note
+from weft.ir.tls import Secret
 from weft.ir.value import value
 from weft.model.listener import HealthCheck
 from weft.model.listener import Listener as ListenerSpec
 from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
 from weft.names import Key, Kind
-from weft.resolve import cloud_map, specs
+from weft.resolve import cloud_map, specs, tls
 from weft.resolve.limits import endpoint, sayable
 from weft.resolve.protection import outliers
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
 """App Mesh's, for everything outside the workload's own machine."""
@@ -44,6 +47,7 @@ class Reached:
     cluster: ir.Cluster
     assignment: ir.Assignment | None
     notes: tuple[Note, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 def target(reading: Reading, mesh: str, node: str, port: int | None) -> Target | None:
@@ -57,7 +61,7 @@ def target(reading: Reading, mesh: str, node: str, port: int | None) -> Target |
 
 
 def reached(reading: Reading, target: Target) -> Reached:
-    """The cluster of a target, shared by all who call it."""
+    """The cluster of a target in plain text, shared by all who call it so."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
     listener = spec.listener(target.port)
@@ -78,6 +82,27 @@ def reached(reading: Reading, target: Target) -> Reached:
     told = isinstance(cluster.discovery, ir.Assigned)
     notes += (*more, *cloud_map.notes(reading, key, spec))
     return Reached(cluster, reading.part(assignment, target) if told else None, notes)
+
+
+def called(reading: Reading, target: Target, asked: tls.Policy | None, sds: Sds) -> Reached:
+    """The cluster of a target, shared by all who call it under the same policy."""
+    plain = reading.part(reached, target)
+    how = reading.part(tls.spoken, target.mesh, target.node, target.port, asked, sds)
+    if how == tls.PLAIN:
+        return plain
+    key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
+    place = f"{key} port {target.port}"
+    if how.closed:
+        # Nowhere to go to: every request fails, and none of them in plain text.
+        cluster = replace(plain.cluster, discovery=ir.Static(()), health_check=None)
+        note = Note(place, f"cannot be called with TLS: {how.closed}")
+        return Reached(cluster, None, (*plain.notes, note))
+    return replace(
+        plain,
+        cluster=replace(plain.cluster, tls=how.tls),
+        notes=(*plain.notes, *(Note(place, remark) for remark in how.remarks)),
+        secrets=how.secrets,
+    )
 
 
 def discovery(reading: Reading, target: Target) -> ir.Discovery:

@@ -18,6 +18,7 @@ from weft.translate.basics import address, duration, metadata, over_ads, packed
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import client_side
 
 UNLIMITED = 2**31 - 1
 """App Mesh's figure for a circuit breaker that never opens."""
@@ -58,8 +59,12 @@ def cluster(value: ir.Cluster) -> Any:
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     if value.outliers is not None:
         message.outlier_detection.CopyFrom(outlier_detection(value.outliers))
+    if value.tls is not None:
+        message.transport_socket.CopyFrom(client_side(value.tls))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
+        if value.tls is not None:
+            _probe_protocol(message.health_checks[0], value.health_check.probe)
         # An endpoint that was taken away must go at once, healthy or not: traffic
         # to it would fail until its checks do.
         message.ignore_health_on_host_removal = True
@@ -95,6 +100,12 @@ def outlier_detection(value: ir.OutlierDetection) -> Any:
         enforcing_success_rate=wrappers_pb2.UInt32Value(value=0),
         always_eject_one_host=wrappers_pb2.BoolValue(value=True),
     )
+
+
+def _probe_protocol(message: Any, probe: ir.HttpCheck | ir.GrpcCheck | ir.TcpCheck) -> None:
+    """A check may speak another version of HTTP than the requests, and must not agree on theirs."""
+    if isinstance(probe, ir.HttpCheck):
+        message.tls_options.alpn_protocols.append("h2" if probe.http2 else "http/1.1")
 
 
 def _discover(message: Any, value: ir.Cluster) -> None:
