@@ -16,6 +16,9 @@ JSON; a few words stand for the parts that most cases do not care about:
     forgotten: [shop]                        # had instances once and has none now
     certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
     authorities: {ARN: {certificateChain: PEM}}
+    policies: {mesh: {reroute: true}}        # Weft's own, by what a key has after mesh/M/
+    certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
+    authorities: {ARN: {certificateChain: PEM}}
     cloudmap:                                # namespace/service: {id: attributes}
       test/shop: {i-1: {AWS_INSTANCE_IPV4: 10.0.0.1, health: UNHEALTHY}}
 
@@ -34,6 +37,7 @@ from weft.model import cloud_map, codec
 from weft.model.certificate import AUTHORITIES, CERTIFICATES
 from weft.model.instance import Instance
 from weft.model.meta import Metadata, Resource
+from weft.model.policy import POLICIES
 from weft.names import Key, Kind, Mode, Ports, ProxyId, View
 from weft.store.change import Keep
 from weft.store.cloud_map import follow, keep_instance, keep_namespace, keep_service
@@ -146,6 +150,9 @@ def state_from(said: Mapping[str, Any], mesh: str = "shop", revision: int = 1) -
             draft.keep(collection, arn, document)
     for step in cloud_map_steps(said, draft):
         draft.keep(step.collection, step.name, step.document)
+    for name, policy in (said.get("policies") or {}).items():
+        about = f"mesh/{mesh}" if name == "mesh" else f"mesh/{mesh}/{name}"
+        draft.keep(POLICIES, about, policy)
     return draft.freeze(revision)
 
 

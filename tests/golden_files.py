@@ -43,7 +43,7 @@ def resolved(mesh: Mapping[str, Any]) -> ir.Proxy:
 
 def ir_text(mesh: Mapping[str, Any], proxy: ir.Proxy) -> str:
     shown = {
-        "listeners": proxy.listeners,
+        "listeners": (*proxy.listeners, *proxy.name_servers),
         "routes": proxy.route_configurations,
         "clusters": proxy.clusters,
         "endpoints": proxy.assignments,
@@ -85,7 +85,11 @@ def _sort_maps(value: object) -> None:
     """Messages have an order of their own; maps have none, and show it from run to run."""
     match value:
         case dict():
+            every = "type_url" in value  # a typed struct: all it holds are maps
             for name, each in value.items():
+                if every and isinstance(each, dict):
+                    value[name] = _sorted(each)
+                    continue
                 _sort_maps(each)
                 if name in _MAPS:
                     value[name] = dict(sorted(each.items()))
@@ -94,6 +98,16 @@ def _sort_maps(value: object) -> None:
                 _sort_maps(each)
         case _:
             pass
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _sorted(each) for name, each in sorted(value.items())}
+        case list():
+            return [_sorted(each) for each in value]
+        case _:
+            return value
 
 
 def _name(value: object) -> str:

@@ -211,6 +211,15 @@ class Mode(StrEnum):
     """Sent there by the workload's own settings (http_proxy, addresses in its environment)."""
 
 
+class Tracing(StrEnum):
+    """Whether a proxy traces requests; the tracer itself is in its bootstrap."""
+
+    OFF = "off"
+    ON = "on"
+    UNMARKED = "unmarked"
+    """On, and the request id does not carry whether a request is traced."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class IngressPort:
     """Where one listener of the virtual node is served in explicit mode."""
@@ -254,6 +263,7 @@ class View:
     ports: Ports = field(default_factory=Ports)
     metrics: bool = False
     """App Mesh's metrics extension is switched on for this proxy."""
+    tracing: Tracing = Tracing.OFF
     sds: bool = True
     """A secret server is beside the proxy; of a stock image we cannot know, and believe it."""
 
@@ -268,6 +278,7 @@ class View:
                 "dns": self.ports.dns,
             },
             "metrics": self.metrics,
+            "tracing": self.tracing.value,
             "sds": self.sds,
         }
 
@@ -291,6 +302,7 @@ class View:
                     int(ports.get("dns", 0)),
                 ),
                 bool(metadata.get("metrics", False)),
+                Tracing(metadata.get("tracing", Tracing.OFF)),
                 bool(metadata.get("sds", True)),
             )
         except (AttributeError, TypeError, ValueError) as error:
@@ -299,6 +311,8 @@ class View:
 
 # --- App Mesh's names for what Envoy is given -------------------------------------------
 
+VIRTUAL_SERVICE_HEADER = "x-app-mesh-virtual-service"
+"""How a gateway tells its own egress the service, where the host stays as the client sent it."""
 INGRESS_LISTENER = "lds_ingress_0.0.0.0_15000"
 EGRESS_LISTENER = "lds_egress_0.0.0.0_15001"
 
@@ -321,9 +335,29 @@ def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     return f"cds_ingress_{bare_name(mesh)}_{node}_{protocol}_{port}"
 
 
+def gateway_listener(port: int) -> str:
+    """The listener of a virtual gateway, which is not redirected to."""
+    return f"lds_ingress_0.0.0.0_{port}"
+
+
+def gateway_redirect_cluster(mesh: str, gateway: str, protocol: str, port: int | None) -> str:
+    """
+    The way from a gateway's listener to its own egress.
+
+    The listener's port is in it only where there are several (App Mesh user guide, "metrics").
+    """
+    listener = "" if port is None else f"{port}_"
+    return f"cds_ingress_{bare_name(mesh)}_{gateway}_self_redirect_{listener}{protocol}_15001"
+
+
 def backend_listener(service: str, port: int) -> str:
     """The local way to one backend in explicit mode, which App Mesh did not have."""
     return f"lds_egress_127.0.0.1_{service}_{port}"
+
+
+def dns_listener(port: int) -> str:
+    """Where the mesh's names are answered; App Mesh had nothing of the kind."""
+    return f"lds_dns_127.0.0.1_{port}"
 
 
 def backend_route_configuration(service: str, port: int) -> str:

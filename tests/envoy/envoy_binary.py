@@ -153,6 +153,10 @@ def _message(resource: Encoded, message: Any) -> Any:
     return found
 
 
-def write_bootstrap(path: Path, snapshot: Snapshot) -> Path:
-    path.write_text(json.dumps(static_bootstrap(snapshot)))
+def write_bootstrap(path: Path, snapshot: Snapshot, admin: int = 0) -> Path:
+    bootstrap = static_bootstrap(snapshot)
+    if admin:
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": admin}}
+        bootstrap["admin"] = {"address": address}
+    path.write_text(json.dumps(bootstrap))
     return path

@@ -80,17 +80,21 @@ class Sidecar:
         self.directory = directory
         self.ready_file = directory / "ready.json"
         self._log = directory / "sidecar.log"
+        self.output = directory / "stdout"
         self._arguments = [
             "--proxy", PROXY, "--xds", xds, "--data", str(directory / "data"),
             "--ready-file", str(self.ready_file), "--drain-time", "2s", *arguments,
         ]  # fmt: skip
         self.process: asyncio.subprocess.Process | None = None
+        self.environment: dict[str, str] = {}
+        """What it is told besides."""
 
     async def start(self) -> Sidecar:
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "weft", "sidecar", *self._arguments,
-                stderr=log, env={**os.environ, "PYTHONPATH": str(SRC)},
+                stdout=output, stderr=log,
+                env={**os.environ, "PYTHONPATH": str(SRC), **self.environment},
             )  # fmt: skip
         return self
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from weft.cli.gateways import reached
 from weft.cli.proxies import refusals
 from weft.cli.render import Glyph, Role, age, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
@@ -49,6 +50,8 @@ def _draw(session: Session, answer: dict[str, Any]) -> None:
     for mesh in meshes:
         counts = [plural(mesh[name], noun) for name, noun in _COUNTED if mesh.get(name)]
         lines.append(("mesh", f"{mesh['name']}  {', '.join(counts) or 'empty'}"))
+    for name, _, url in reached(str(answer.get("data", "")), session.endpoint):
+        lines.append(("gateway", f"{name}  {url}"))
     for label, text in lines:
         session.say(f"{label.ljust(13)}  {text}")
     for failure in answer.get("failures") or ():

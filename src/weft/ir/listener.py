@@ -34,6 +34,24 @@ class AccessLog:
     format: TextFormat | JsonFormat | None = None
 
 
+class Measure(StrEnum):
+    """Whose traffic is counted."""
+
+    CALLERS = "callers"
+    """What comes in, whoever sends it."""
+    TARGETS = "targets"
+    """What goes out, by the service that was meant and the target that was chosen."""
+
+
+@value
+class Metrics:
+    """What passes here is counted, under names and labels that are fixed."""
+
+    of: Measure
+    labels: tuple[tuple[str, str], ...]
+    """What every count is labelled with, besides service and target."""
+
+
 @value
 class Http:
     """Requests are routed one by one."""
@@ -47,6 +65,11 @@ class Http:
     forward_proxy: IpPreference | None = None
     """Hosts that requests name may be looked up, with this preference."""
     access_log: AccessLog | None = None
+    metrics: Metrics | None = None
+    traced: bool = False
+    """Requests are traced, and have ids."""
+    decision_in_request_id: bool = True
+    """Where requests are traced: the id says whether this one is, to whoever gets it next."""
 
 
 @value
@@ -57,11 +80,22 @@ class Tcp:
     targets: tuple[Target, ...]
     idle_timeout: Timeout = Default()
     access_log: AccessLog | None = None
+    service: str = ""
+    """The service that clients meant: telemetry counts by it."""
+    metrics: Metrics | None = None
 
 
 @value
 class Close:
     """The connection is closed at once."""
+
+
+@value
+class AddressRange:
+    """The addresses that begin with the first ``bits`` of ``address``."""
+
+    address: str
+    bits: int
 
 
 @value
@@ -71,6 +105,8 @@ class ChainMatch:
     destination_port: int | None = None
     server_names: tuple[str, ...] = ()
     """As TLS clients send them (SNI)."""
+    prefixes: tuple[AddressRange, ...] = ()
+    """Made to an address in one of these; empty: to any."""
     begins_with_tls: bool = False
     """Found out at the ports of ``Listener.server_name_ports`` only."""
 
@@ -101,5 +137,7 @@ class Listener:
     both_families: bool = False
     """A version 6 address accepts version 4 as well."""
     stat_prefix: str = ""
+    labelled: bool = False
+    """Its metadata has a place for the labels of what is counted."""
     patience: timedelta | None = None
     """How long a client may be silent at those ports before it is taken without TLS."""

@@ -13,14 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weft.local.addressing import FAMILIES, Home
 from weft.local.topology import Backend, Needs
-from weft.manifests.template import BackendOf, Placeholder, PortOf, Python, ReplicaNumber
+from weft.manifests.template import BackendOf, Bind, Placeholder, PortOf, Python, ReplicaNumber
 from weft.manifests.workload import Workload
-from weft.names import BackendPort, IngressPort, Key, Mode, Ports
+from weft.names import BackendPort, IngressPort, Key, Kind, Mode, Ports
 
 LOOPBACK = "127.0.0.1"
 NO_PROXY = "127.0.0.1,localhost,::1"
-_FOR_SIDECARS = ("WEFT_ENVOY", "WEFT_CONCURRENCY", "WEFT_DRAIN_TIME")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_FOR_SIDECARS = (
+    "WEFT_ENVOY",
+    "WEFT_CONCURRENCY",
+    "WEFT_DRAIN_TIME",
+    "WEFT_EGRESS_IGNORED_PORTS",
+    "WEFT_EGRESS_IGNORED_IPS",
+)
 
 
 class NotYet(Exception):
@@ -38,6 +46,8 @@ class Demand:
     backends: tuple[Backend, ...] = ()
     """Those that need a port of their own."""
     egress: bool = False
+    at_own_ports: bool = False
+    """Outside is to find the listeners at their own ports, as far as these are free."""
 
     @property
     def fixed(self) -> tuple[int, ...]:
@@ -79,6 +89,8 @@ class Plan:
     node: Key | None
     addresses: Mapping[str, str]
     """What is registered: the address at which each listener is reached."""
+    forwards: tuple[tuple[int, int], ...] = ()
+    """Ports of the machine's 127.0.0.1, and the ports of an isolated workload they lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,12 @@ class Place:
     xds: str
     data: Path
     ready_file: Path
+    apps_file: Path
     environment: Mapping[str, str] = field(repr=False)
+    home: Home | None = None
+    """Its addresses, where it has a network namespace of its own."""
+    published: tuple[tuple[int, int], ...] = ()
+    """Listener, and the port of the machine at which it is to be reached."""
 
 
 def name_of(workload: Workload, replica: int) -> str:
@@ -105,9 +122,11 @@ def instance_of(workload: Workload, replica: int) -> str:
 def demand(workload: Workload, needs: Needs | None) -> Demand:
     """What a replica needs ports for; NotYet while its virtual node does not allow an answer."""
     if workload.node is not None and needs is None:
-        raise NotYet(f"virtual node {workload.node.name} of mesh {workload.node.mesh}")
+        raise NotYet(f"{workload.stands_for} of mesh {workload.node.mesh}")
     needs = needs or Needs()
     known = [listener.port for listener in needs.listeners]
+    if workload.is_gateway:
+        return Demand((), _ingress(workload, known), egress=True, at_own_ports=True)
     if workload.ports is None:
         apps: tuple[tuple[int, int | None], ...] = tuple((port, None) for port in known)
     else:
@@ -131,8 +150,9 @@ def _ingress(workload: Workload, listeners: list[int]) -> tuple[tuple[int, int |
         listener = ingress.listener
         if listener is None:
             if len(listeners) != 1:
+                kind = "gateway" if workload.is_gateway else "node"
                 raise NotYet(
-                    f"a virtual node with one listener, to serve it at {ingress.port} "
+                    f"a virtual {kind} with one listener, to serve it at {ingress.port} "
                     f"(it has {len(listeners)})"
                 )
             listener = listeners[0]
@@ -142,8 +162,14 @@ def _ingress(workload: Workload, listeners: list[int]) -> tuple[tuple[int, int |
     return tuple((listener, fixed.get(listener)) for listener in listeners)
 
 
-def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
-    """A port for everything that a demand leaves open."""
+def allocation(
+    demand: Demand, take: Callable[[], int], own: Callable[[int], int] | None = None
+) -> Allocation:
+    """A port for everything that a demand leaves open; ``own`` gives this very port, or another."""
+
+    def open_at(listener: int) -> int:
+        return own(listener) if own is not None and demand.at_own_ports else take()
+
     apps = {listener: fixed or take() for listener, fixed in demand.apps}
     if not demand.egress:
         return Allocation(apps)
@@ -152,7 +178,7 @@ def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
         Ports(
             tuple(
                 sorted(
-                    IngressPort(listener, fixed or take(), apps[listener])
+                    IngressPort(listener, fixed or open_at(listener), apps.get(listener, 0))
                     for listener, fixed in demand.ingress
                 )
             ),
@@ -165,6 +191,11 @@ def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
             ),
         ),
     )
+
+
+def alone(demand: Demand) -> Allocation:
+    """In a namespace of its own every app has the very port it wants."""
+    return Allocation({listener: fixed or listener for listener, fixed in demand.apps})
 
 
 def plan(
@@ -185,11 +216,18 @@ def plan(
                 return str(replica)
             case Python():
                 return sys.executable
+            case Bind():
+                return _bind(place.home)
 
     environment = dict(place.environment)
     # What is written to a pipe would else be seen only when a buffer is full.
     environment.setdefault("PYTHONUNBUFFERED", "1")
-    environment |= _mesh_environment(needs, ports.sidecar)
+    if place.home is not None:
+        # One of the machine's would be asked for the mesh's names, and does not know them.
+        for name in _PROXY_VARIABLES:
+            environment.pop(name, None)
+            environment.pop(name.upper(), None)
+    environment |= _mesh_environment(needs, ports.sidecar, isolated=place.home is not None)
     for name, template in workload.env:
         if template is None:
             environment.pop(name, None)
@@ -201,9 +239,15 @@ def plan(
         directory=workload.directory,
         allocation=ports,
         needs=needs,
-        sidecar=_sidecar(workload.node, ports.sidecar, place),
+        sidecar=_sidecar(workload, ports.sidecar, place),
         node=workload.node,
-        addresses=_addresses(ports) if workload.node is not None else {},
+        # Nobody inside the mesh calls a gateway.
+        addresses={}
+        if workload.node is None or workload.is_gateway
+        else _addresses(ports, place.home, needs),
+        forwards=tuple(
+            (socket, ports.apps.get(listener, listener)) for listener, socket in place.published
+        ),
     )
 
 
@@ -216,7 +260,15 @@ def sidecar_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _mesh_environment(needs: Needs, sidecar: Ports | None) -> dict[str, str]:
+def _bind(home: Home | None) -> str:
+    if home is None:
+        return LOOPBACK
+    return "::" if home.ipv6 else "0.0.0.0"
+
+
+def _mesh_environment(needs: Needs, sidecar: Ports | None, *, isolated: bool) -> dict[str, str]:
+    if isolated:
+        return {backend_variable(each): _address(each, None) for each in needs.backends}
     if sidecar is None:
         return {}
     proxy = f"http://{LOOPBACK}:{sidecar.egress}"
@@ -266,42 +318,53 @@ def _address(backend: Backend, sidecar: Ports | None) -> str:
     return f"{backend.service}:{backend.port}"
 
 
-def _sidecar(node: Key | None, ports: Ports | None, place: Place) -> tuple[str, ...] | None:
-    if node is None or ports is None:
+def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str, ...] | None:
+    if workload.node is None or not workload.sidecar:
         return None
     arguments = [
-        *("--proxy", str(node)),
+        *("--proxy", str(workload.node)),
         *("--instance", place.instance),
-        *("--mode", Mode.EXPLICIT.value),
+        *("--mode", (Mode.TRANSPARENT if ports is None else Mode.EXPLICIT).value),
         *("--xds", place.xds),
         *("--data", str(place.data)),
         *("--ready-file", str(place.ready_file)),
-        *("--egress", str(ports.egress)),
     ]
+    if ports is None:
+        return tuple(arguments) if workload.is_gateway else (*arguments, "--intercept")
+    arguments += ["--egress", str(ports.egress)]
+    if not workload.is_gateway:
+        arguments += ["--apps", str(place.apps_file)]
     for ingress in ports.ingress:
-        arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]
+        app = f":{ingress.app}" if ingress.app else ""
+        arguments += ["--ingress", f"{ingress.listener}={ingress.socket}{app}"]
     for backend in ports.backends:
         arguments += ["--backend", f"{backend.service}:{backend.listener}={backend.socket}"]
     return tuple(arguments)
 
 
-def _addresses(ports: Allocation) -> dict[str, str]:
+def _addresses(ports: Allocation, home: Home | None, needs: Needs) -> dict[str, str]:
+    if home is not None:
+        v6 = FAMILIES.get(needs.ip_preference, FAMILIES[None]).v6_first
+        return {str(listener): home.at(app, v6=v6) for listener, app in ports.apps.items()}
     if ports.sidecar is None:
         return {str(listener): f"{LOOPBACK}:{app}" for listener, app in ports.apps.items()}
     return {str(each.listener): f"{LOOPBACK}:{each.socket}" for each in ports.sidecar.ingress}
 
 
 def outgrown(plan: Plan, needs: Needs | None) -> list[str]:
-    """How a virtual node has changed since a replica was started, in sentences."""
+    """How what a replica stands for has changed since it was started, in sentences."""
     if needs is None:
-        return ["its virtual node is gone"]
+        gateway = plan.node is not None and plan.node.kind is Kind.VIRTUAL_GATEWAY
+        return [f"its virtual {'gateway' if gateway else 'node'} is gone"]
     said = []
     for backend in sorted(set(needs.backends) - set(plan.needs.backends)):
         if backend.by_proxy:
             said.append(f"new backend {backend}, reached through http_proxy")
         elif plan.sidecar is not None:
             said.append(f"new backend {backend} needs a port of its own: restart the workload")
-    served = {listener for listener in plan.allocation.apps}
+    served = {*plan.allocation.apps, *(target for _, target in plan.forwards)}
+    if plan.allocation.sidecar is not None:
+        served |= {each.listener for each in plan.allocation.sidecar.ingress}
     for listener in sorted(set(needs.listeners) - set(plan.needs.listeners)):
         if listener.port not in served:
             said.append(f"new listener {listener.port} is not served: restart the workload")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
 from weft.names import Key, Kind
 from weft.resolve import cloud_map, specs, tls
 from weft.resolve.limits import endpoint, sayable
+from weft.resolve.protection import outliers
 from weft.resolve.reading import Reading
 from weft.resolve.secrets import Sds
 
@@ -64,6 +66,10 @@ def reached(reading: Reading, target: Target) -> Reached:
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
     listener = spec.listener(target.port)
     check, notes = _health_check(key, spec, listener, target)
+    detection, more = outliers(
+        listener.outlier_detection if listener else None,
+        f"{key} outlierDetection of port {target.port}",
+    )
     cluster = ir.Cluster(
         target.cluster,
         reading.part(discovery, target),
@@ -71,9 +77,10 @@ def reached(reading: Reading, target: Target) -> Reached:
         CONNECT_TIMEOUT,
         check,
         node=target.node,
+        outliers=detection,
     )
     told = isinstance(cluster.discovery, ir.Assigned)
-    notes += cloud_map.notes(reading, key, spec)
+    notes += (*more, *cloud_map.notes(reading, key, spec))
     return Reached(cluster, reading.part(assignment, target) if told else None, notes)
 
 
@@ -121,14 +128,28 @@ def assignment(reading: Reading, target: Target) -> ir.Assignment:
     """The registered addresses of a target; a replica without one for this listener is left out."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    places: dict[ir.SocketAddress, cloud_map.Place] = {}
+    found: Iterable[tuple[str | None, cloud_map.Place]]
     match spec.service_discovery:
         case ByCloudMap(aws_cloud_map=asked):
             preferred = preference(reading, target.mesh, spec)
             found = cloud_map.addresses(reading, asked, target.port, preferred)
         case _:
-            found = (each.address(target.port) or "" for each in reading.instances(key))
-    addresses = {read for address in found if address and (read := endpoint(address))}
-    return ir.Assignment(target.cluster, tuple(sorted(addresses, key=lambda a: (a.host, a.port))))
+            found = ((each.address(target.port), ("", "")) for each in reading.instances(key))
+    for address, place in found:
+        if address and (read := endpoint(address)):
+            places.setdefault(read, place)
+    addresses = tuple(sorted(places, key=lambda a: (a.host, a.port)))
+    return ir.Assignment(target.cluster, addresses, _zones(addresses, places))
+
+
+def _zones(
+    addresses: tuple[ir.SocketAddress, ...], places: Mapping[ir.SocketAddress, cloud_map.Place]
+) -> tuple[ir.Zone, ...]:
+    return tuple(
+        ir.Zone(*place, tuple(each for each in addresses if places[each] == place))
+        for place in sorted({places[each] for each in addresses} - {("", "")})
+    )
 
 
 def preference(reading: Reading, mesh: str, spec: VirtualNodeSpec) -> IpPreference:

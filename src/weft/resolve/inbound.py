@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from weft import names
@@ -16,6 +15,7 @@ from weft.names import Key, Kind, Mode, Ports
 from weft.resolve import specs, tls
 from weft.resolve.clusters import preference
 from weft.resolve.logs import access_log
+from weft.resolve.protection import breakers
 from weft.resolve.reading import Reading
 from weft.resolve.secrets import Sds
 from weft.resolve.sockets import INGRESS
@@ -95,22 +95,16 @@ def inbound(
                 cluster.Static((apps[port],)),
                 _protocol(each),
                 CONNECT_TIMEOUT,
+                breakers=breakers(each.connection_pool),
             )
             for each, port in served
         ),
         notes=(
             *notes,
-            *(note for port, how in taken.items() for note in _notes(places[port], how)),
+            *(note for port, how in taken.items() for note in tls.notes(places[port], how)),
         ),
         secrets=tuple(dict.fromkeys(secret for how in taken.values() for secret in how.secrets)),
     )
-
-
-def _notes(place: str, how: tls.Taken) -> Iterator[Note]:
-    if how.closed:
-        yield Note(place, f"connections with TLS are closed: {how.closed}")
-    for remark in how.remarks:
-        yield Note(place, remark)
 
 
 def bind_address(preferred: IpPreference, port: int) -> SocketAddress:

@@ -15,17 +15,17 @@ from weft.ir.value import value
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Arn, Key, Kind, Ports
 from weft.resolve import hosts, routes, specs, tls
-from weft.resolve.clusters import Target, called, own_or_mesh, preference
+from weft.resolve.clusters import Target, called, own_or_mesh
 from weft.resolve.hosts import Backend, Hosts
-from weft.resolve.inbound import LOOPBACK, bind_address
+from weft.resolve.inbound import LOOPBACK
 from weft.resolve.limits import sayable
 from weft.resolve.logs import access_log
+from weft.resolve.policies import Outside, outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
-HTTPS = 443
 CONNECT_TIMEOUT = timedelta(seconds=1)
 SELF_CONNECT_TIMEOUT = timedelta(milliseconds=250)
 
@@ -129,145 +129,17 @@ def nameless(key: Key, found: Hosts) -> Iterable[Note]:
         yield Note(str(key), f"{backend} cannot be told from another backend by its host name")
 
 
-# --- Transparent mode -------------------------------------------------------------------------
-
-
-@value
-class Claim:
-    """What one port leads to: requests to any of several backends, or connections to one."""
-
-    port: int
-    backends: tuple[Backend, ...]
-
-    @property
-    def is_http(self) -> bool:
-        return self.backends[0].protocol.is_http
-
-
-@value
-class Claims:
-    by_port: tuple[Claim, ...]
-    notes: tuple[Note, ...]
-
-
-def claims(reading: Reading, mesh: str, node: str) -> Claims:
-    """
-    Who gets which port. The first backend by name keeps it.
-
-    A connection says only to which port it was made, so a port leads to one TCP
-    backend or to several of the HTTP family, and never to both.
-    """
-    given = reading.part(backends, mesh, node)
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    by_port: dict[int, list[Backend]] = {}
-    notes = list(given.notes)
-    for backend in given.found:
-        first, *_ = holders = by_port.setdefault(backend.port, [backend])
-        if first is backend:
-            continue
-        if first.protocol.is_http and backend.protocol.is_http:
-            holders.append(backend)
-        else:
-            notes.append(
-                Note(
-                    str(key),
-                    f"{backend} cannot be reached: port {backend.port} leads to {first}; "
-                    "give one of them a port of its own",
-                )
-            )
-    return Claims(
-        tuple(Claim(port, tuple(holders)) for port, holders in sorted(by_port.items())),
-        tuple(notes),
-    )
-
-
-def transparent(
-    reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE
-) -> Proxy:
-    """Egress by the port and address that the workload itself dialled."""
-    claimed = reading.part(claims, mesh, node)
-    allows_all = specs.mesh(reading, mesh).allows_all
-    found = [
-        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port)
-        for claim in claimed.by_port
-        if claim.is_http
-    ]
-    services = reading.part(backends, mesh, node).services
-    reach = reading.part(clusters, mesh, services, reading.part(caller, mesh, node, sds))
-    outside = [names.amazonaws_cluster(mesh)]
-    if allows_all:
-        outside.append(names.allow_all_cluster(mesh))
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    return Proxy(
-        listeners=(reading.part(transparent_listener, mesh, node, ports.egress),),
-        route_configurations=tuple(each.configuration for each in found),
-        clusters=(
-            *reach.clusters,
-            *(
-                cluster.Cluster(name, cluster.OriginalDestination(), None, CONNECT_TIMEOUT)
-                for name in outside
-            ),
-        ),
-        assignments=reach.assignments,
-        notes=(
-            *claimed.notes,
-            *reach.notes,
-            *(note for each in found for note in nameless(key, each)),
-        ),
-        secrets=reach.secrets,
-    )
-
-
-def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> listener.Listener:
-    """The one egress listener; what it reads changes seldom."""
-    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
-    log = access_log(spec)
-    claimed = reading.part(claims, mesh, node).by_port
-    chains = [_port_chain(reading, mesh, claim, log) for claim in claimed]
-    aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
-    chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
-    rest = None
-    if specs.mesh(reading, mesh).allows_all:
-        passed = listener.Tcp("egress", (_to(names.allow_all_cluster(mesh)),), access_log=log)
-        rest = Chain("mesh-allow-all", ChainMatch(), passed)
-        if all(claim.port != port for claim in claimed):
-            # Passed through, a connection to the proxy's own port would come back for ever.
-            chains.append(Chain("loop", ChainMatch(port), listener.Close()))
-    address = bind_address(preference(reading, mesh, spec), port)
-    return listener.Listener(
-        names.EGRESS_LISTENER,
-        (address,),
-        Direction.OUTBOUND,
-        tuple(chains),
-        rest,
-        redirected=True,
-        # Nowhere else: where a server speaks first, waiting for the client hangs both.
-        server_name_ports=(HTTPS,),
-        both_families=address.host == "::",
-    )
-
-
-def _port_chain(reading: Reading, mesh: str, claim: Claim, log: listener.AccessLog | None) -> Chain:
-    match = ChainMatch(claim.port)
-    if claim.is_http:
-        routes_name = names.egress_route_configuration(claim.port)
-        http = listener.Http("egress", routes_name, IDLE, websockets=True, access_log=log)
-        return Chain(f"http_{claim.port}", match, http)
-    (backend,) = claim.backends
-    return Chain(f"tcp_{claim.port}_{backend.service}", match, _tcp(reading, mesh, backend, log))
-
-
-def _tcp(
+def tcp(
     reading: Reading, mesh: str, backend: Backend, log: listener.AccessLog | None
 ) -> listener.Tcp | listener.Close:
     at = ServicePort(backend.port, backend.protocol)
     tunnel = reading.part(routes.tcp_route, mesh, backend.service, at)
     if not any(target.weight for target in tunnel.targets):
         return listener.Close()
-    return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log)
+    return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log, backend.service)
 
 
-def _to(name: str) -> route.Target:
+def to(name: str) -> route.Target:
     return route.Target(name)
 
 
@@ -277,7 +149,8 @@ def _to(name: str) -> route.Target:
 def explicit(reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE) -> Proxy:
     """Egress by ``http_proxy``, and by a local socket for each backend that has one."""
     given = reading.part(backends, mesh, node)
-    found = reading.part(hosts.at_any_port, mesh, given.found)
+    open_to = reading.part(outside, mesh, node)
+    found = reading.part(hosts.at_any_port, mesh, given.found, open_to)
     local = {
         each.socket: backend
         for each in ports.backends
@@ -304,7 +177,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sd
         ),
         clusters=(
             *reach.clusters,
-            *reading.part(forward_proxies, mesh),
+            *reading.part(forward_proxies, mesh, open_to),
             *_self_redirect(mesh, ports.egress),
         ),
         assignments=reach.assignments,
@@ -349,7 +222,7 @@ def local_listener(
         websockets = backend.protocol is Protocol.HTTP
         action = listener.Http("egress", routes_name, IDLE, websockets, access_log=log)
     else:
-        action = _tcp(reading, mesh, backend, log)
+        action = tcp(reading, mesh, backend, log)
     name = names.backend_listener(backend.service, backend.port)
     return _local(name, socket, "", action)
 
@@ -371,13 +244,18 @@ def _outside_preference(reading: Reading, mesh: str) -> IpPreference:
     return IpPreference.EITHER if found is IpPreference.UNSET else found
 
 
-def forward_proxies(reading: Reading, mesh: str) -> tuple[cluster.Cluster, ...]:
+def forward_proxies(reading: Reading, mesh: str, open_to: Outside) -> tuple[cluster.Cluster, ...]:
     """What lies outside the mesh, found by the name that each request gives."""
     by_name = cluster.NamedByRequest(_outside_preference(reading, mesh))
-    outside = [names.amazonaws_cluster(mesh)]
-    if specs.mesh(reading, mesh).allows_all:
-        outside.append(names.allow_all_cluster(mesh))
-    return tuple(cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT) for name in outside)
+    return tuple(
+        cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT)
+        for name in outside_clusters(mesh, open_to)
+    )
+
+
+def outside_clusters(mesh: str, open_to: Outside) -> list[str]:
+    found = [names.amazonaws_cluster(mesh)] if open_to.amazonaws else []
+    return [*found, names.allow_all_cluster(mesh)] if open_to.everything else found
 
 
 def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
@@ -393,7 +271,15 @@ def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
 def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
     served = set(local)
     for backend in found:
-        if backend.protocol is not Protocol.HTTP and backend not in served:
+        if backend in served:
+            continue
+        if "_" in backend.service:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket, and Envoy refuses its name in http_proxy's "
+                "requests for the underscore: nobody can call it",
+            )
+        elif backend.protocol is not Protocol.HTTP:
             yield Note(
                 str(key),
                 f"{backend} has no local socket: only clients that make tunnels of http_proxy "

@@ -1,4 +1,4 @@
-"""Envoy's admin interface over its Unix socket, without an HTTP library: start-up and memory count."""
+"""Envoy's admin interface, without an HTTP library: start-up and memory count."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from weft.errors import Unreachable
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """One running Envoy, asked at its admin socket."""
+    """One running Envoy, asked at its admin interface."""
 
     path: str
+    """Of its Unix socket, or HOST:PORT where it was asked to be reached by others, too."""
     timeout_seconds: float = 2.0
 
     def get(self, target: str) -> bytes:
@@ -42,13 +43,24 @@ class Admin:
                 found[name] = int(value) if value.isdigit() else value.strip('"')
         return found
 
+    def _connection(self) -> socket.socket:
+        if "/" not in self.path:
+            host, _, port = self.path.rpartition(":")
+            return socket.create_connection((host, int(port)), self.timeout_seconds)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(self.timeout_seconds)
+        try:
+            connection.connect(self.path)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
     def _ask(self, method: str, target: str) -> bytes:
-        request = f"{method} {target} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        request = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         chunks = []
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(self.timeout_seconds)
-                connection.connect(self.path)
+            with self._connection() as connection:
                 connection.sendall(request.encode())
                 while chunk := connection.recv(65536):
                     chunks.append(chunk)

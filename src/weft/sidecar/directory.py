@@ -4,6 +4,7 @@ Where the files of one proxy are, and what an earlier run may have left behind.
     DIR/sidecar/<proxy id>/<instance>/
         lock                 held while its sidecar runs
         ports.json           the free ports it took, to be taken again
+        dns_port             the same for the port at which its Envoy answers names
         bootstrap.json       what Envoy was started with
         last_accepted.json   the same, without a control plane
         snap.json            the last accepted configuration

@@ -18,7 +18,9 @@ _ACCEPTED = r"\.update_success$"
 class Keeper:
     """The kept configuration of one proxy."""
 
-    def __init__(self, path: str, view: View, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: str, view: View, warn: Callable[[str], None], *, keeps: bool = True
+    ) -> None:
         self._path = path
         self._view = view
         self._warn = warn
@@ -26,7 +28,8 @@ class Keeper:
         """The files that this Envoy reads certificates and trust from."""
         self._written = b""
         self._seen_bytes = self._seen_updates = -1
-        found = last_good.read(path)
+        self._keeps = keeps
+        found = last_good.read(path) if keeps else None
         self.kept = found if found is not None and found.suits(view) else None
         """None too where the ports or the mode have changed since it was written."""
         if self.kept is not None:
@@ -38,7 +41,7 @@ class Keeper:
 
     def look(self, admin: Admin, received_bytes: int) -> None:
         """Keep what this Envoy has in force, unless nothing came since the last look."""
-        if received_bytes == self._seen_bytes:
+        if not self._keeps or received_bytes == self._seen_bytes:
             return
         try:
             counts = admin.stats(_ACCEPTED).values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import socketserver
 import sys
 import threading
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from weft.errors import CannotStart, Unreachable, WeftError
+from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Ports
+from weft.sidecar import prometheus
 from weft.sidecar.access import without_tokens
 from weft.sidecar.admin import Admin
 
@@ -41,6 +43,7 @@ class Standing:
     rejected: tuple[Json, ...] = ()
     left_out: tuple[str, ...] = ()
     started: float = 0.0
+    renewals: Json = field(default_factory=dict)
 
     def to_json(self, now: float) -> Json:
         return {
@@ -55,6 +58,7 @@ class Standing:
             "source": self.source,
             "rejected": list(self.rejected),
             "left_out": list(self.left_out),
+            "renewals": self.renewals,
             "uptime_seconds": round(now - self.started, 3),
         }
 
@@ -79,8 +83,9 @@ class Pages:
     standing: Callable[[], Standing]
     admin: Callable[[], Admin | None]
     clock: Callable[[], float]
+    metrics: prometheus.Page | None = None
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str, query: str = "") -> Answer:
         try:
             match path:
                 case "/":
@@ -100,10 +105,15 @@ class Pages:
                 case "/config":
                     dump = self._admin().get("/config_dump?include_eds")
                     return Answer(200, without_tokens(dump))
+                case "/stats/prometheus" if self.metrics is not None:
+                    page = self.metrics.text(self._admin(), query)
+                    return Answer(200, page.encode(), prometheus.CONTENT_TYPE)
                 case _:
                     return Answer.of(
                         {"error": f"there is no page {path}", "pages": list(PAGES)}, 404
                     )
+        except BadRequest as error:
+            return Answer.of({"error": error.message}, 400)
         except WeftError as error:
             return Answer.of({"error": error.message}, 503)
 
@@ -136,7 +146,7 @@ class Pages:
         return _FRONT.format(title=html.escape(standing.proxy), table=table, links=links)
 
 
-PAGES = ("/", "/ready", "/status", "/clusters", "/listeners", "/config")
+PAGES = ("/", "/ready", "/status", "/clusters", "/listeners", "/config", "/stats/prometheus")
 
 _FRONT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -205,6 +215,7 @@ def ports(value: Ports) -> Json:
             {"service": p.service, "listener": p.listener, "socket": p.socket}
             for p in value.backends
         ],
+        **({"dns": value.dns} if value.dns else {}),
     }
 
 
@@ -255,9 +266,8 @@ class _Handler(socketserver.StreamRequestHandler):
             # A page in a browser may reach 127.0.0.1 under a name of its own.
             self._send(Answer.of({"error": f"the Host header {host!r} is not a local one"}, 403))
         else:
-            self._send(
-                self.server.pages.answer(words[1].split("?", 1)[0]), with_body=words[0] == "GET"
-            )
+            path, _, query = words[1].partition("?")
+            self._send(self.server.pages.answer(path, query), with_body=words[0] == "GET")
 
     def _send(self, answer: Answer, *, with_body: bool = True) -> None:
         head = (
@@ -276,14 +286,27 @@ class StatusServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, port: int, pages: Pages, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, port: int, pages: Pages, report: Callable[[str], None], inherited: int | None = None
+    ) -> None:
+        """``inherited``: the descriptor of a socket that listens already, in place of the port."""
         self.pages = pages
         self._report = report
         try:
-            super().__init__(("127.0.0.1", port), _Handler)
+            super().__init__(("127.0.0.1", port), _Handler, bind_and_activate=False)
+            if inherited is None:
+                self.server_bind()
+                self.server_activate()
+            else:
+                self.socket.close()
+                self.socket = socket.socket(fileno=inherited)
+                self.server_address = self.socket.getsockname()
         except OSError as error:
+            self.socket.close()
             raise CannotStart(
-                f"port {port} cannot be used for the status page: {error.strerror}",
+                f"port {port} cannot be used for the status page: {error.strerror}"
+                if inherited is None
+                else f"file descriptor {inherited} is no listening socket: {error.strerror}",
                 fix="give another port with --status-port, or 0 for a free one",
             ) from error
         self._thread = threading.Thread(target=self.serve_forever, args=(0.25,), name="status")

@@ -108,11 +108,11 @@ def port(text: str, *, lowest: int = 0) -> int:
 
 
 def ingress(text: str) -> IngressPort:
-    """``LISTENER=SOCKET:APP``."""
-    found = re.fullmatch(r"([^=:]+)=([^=:]+):([^=:]+)", text)
+    """``LISTENER=SOCKET:APP``; without APP, or with 0, there is no workload behind it."""
+    found = re.fullmatch(r"([^=:]+)=([^=:]+)(?::([^=:]+))?", text)
     if not found:
         raise BadRequest(f"{text!r} is not LISTENER=SOCKET:APP", fix="write it as 9080=0:8080")
-    return IngressPort(port(found[1], lowest=1), port(found[2]), port(found[3], lowest=1))
+    return IngressPort(port(found[1], lowest=1), port(found[2]), port(found[3] or "0"))
 
 
 def backend(text: str) -> BackendPort:
@@ -132,6 +132,20 @@ def seconds(text: str) -> float:
             f"{text!r} is not a time up to one hour", fix="write it as 5s, 500ms or 2m"
         )
     return value
+
+
+def go_duration(text: str) -> str:
+    """A duration as Go writes it, ``1m30s``, between Envoy's bounds for a flush interval; as Envoy writes it."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    if not re.fullmatch(r"([0-9]+(\.[0-9]+)?(h|ms|m|s))+", text):
+        raise BadRequest(f"{text!r} is not a duration", fix="write it as 5s, 500ms or 1m30s")
+    parts = re.findall(r"([0-9.]+)(h|ms|m|s)", text)
+    value = sum(float(number) * units[unit] for number, unit in parts)
+    if not 0.001 <= value < 300:
+        raise BadRequest(
+            f"{text!r} is not an interval at which Envoy flushes", fix="give from 1ms to 5m"
+        )
+    return f"{value:g}s"
 
 
 def mode(text: str) -> Mode:

@@ -14,14 +14,20 @@ from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 
 from weft.ir import listener as ir
+from weft.translate import metrics
 from weft.translate.basics import over_ads, packed, timeout
 from weft.translate.cluster import dns_cache
 
 HCM = http_connection_manager_pb2.HttpConnectionManager
+
+_PLAIN_REQUEST_ID = uuid_pb2.UuidRequestIdConfig(
+    pack_trace_reason=wrappers_pb2.BoolValue(value=False)
+)
 
 HTTP_FILTER_ORDER = (
     "envoy.filters.http.dynamic_forward_proxy",  # before the router, which needs the address
@@ -57,14 +63,18 @@ def http(value: ir.Http) -> Any:
         ],
         # What the workload says of itself reaches the client.
         server_header_transformation=HCM.PASS_THROUGH,
-        # Nothing reads the ids yet, and making them costs.
-        generate_request_id=wrappers_pb2.BoolValue(value=False),
+        # Where nothing is traced nobody reads the ids, and making them costs.
+        generate_request_id=wrappers_pb2.BoolValue(value=value.traced),
         normalize_path=wrappers_pb2.BoolValue(value=True),
         merge_slashes=True,
         path_with_escaped_slashes_action=HCM.KEEP_UNCHANGED,
         stream_idle_timeout=timeout(value.idle_timeout),
-        access_log=access_log(value.access_log),
+        access_log=[*access_log(value.access_log), *metrics.of_requests(value.metrics)],
     )
+    if value.traced:
+        message.tracing.SetInParent()
+        if not value.decision_in_request_id:
+            message.request_id_extension.typed_config.CopyFrom(packed(_PLAIN_REQUEST_ID))
     for upgrade, served in (("websocket", value.websockets), ("CONNECT", value.tunnels)):
         if served:
             message.upgrade_configs.add(
@@ -74,7 +84,11 @@ def http(value: ir.Http) -> Any:
 
 
 def http_filters(value: ir.Http) -> dict[str, Message]:
-    filters: dict[str, Message] = {"envoy.filters.http.router": router_pb2.Router()}
+    filters: dict[str, Message] = {
+        "envoy.filters.http.router": router_pb2.Router(
+            upstream_log=metrics.of_attempts(value.metrics)
+        )
+    }
     if value.forward_proxy is not None:
         filters["envoy.filters.http.dynamic_forward_proxy"] = (
             dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=dns_cache(value.forward_proxy))
@@ -86,7 +100,10 @@ def tcp(value: ir.Tcp) -> Any:
     message = tcp_proxy_pb2.TcpProxy(
         stat_prefix=value.stat_prefix,
         idle_timeout=timeout(value.idle_timeout),
-        access_log=access_log(value.access_log),
+        access_log=[
+            *access_log(value.access_log),
+            *metrics.of_connections(value.metrics, value.service),
+        ],
     )
     # Unlike a route, a TCP proxy takes no weight of zero.
     targets = [target for target in value.targets if target.weight]

@@ -13,6 +13,7 @@ from weft.ir import listener as ir
 from weft.translate.basics import address, duration
 from weft.translate.filters import listener_filters, network_filter
 from weft.translate.memo import memoised
+from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
 from weft.translate.transport import server_side
 
@@ -42,6 +43,8 @@ def listener(value: ir.Listener) -> Any:
         filter_chains=[chain(c) for c in value.chains],
         default_filter_chain=None if value.default_chain is None else chain(value.default_chain),
     )
+    if value.labelled:
+        label(message.metadata)
     if value.server_name_ports:
         # A server may speak first even there: after a second we go on without a name.
         message.listener_filters_timeout.CopyFrom(duration(value.patience or SERVER_NAME_TIMEOUT))
@@ -59,6 +62,10 @@ def chain(value: ir.Chain) -> Any:
     if value.match.destination_port is not None:
         message.filter_chain_match.destination_port.CopyFrom(
             wrappers_pb2.UInt32Value(value=value.match.destination_port)
+        )
+    for prefix in value.match.prefixes:
+        message.filter_chain_match.prefix_ranges.add(
+            address_prefix=prefix.address, prefix_len=wrappers_pb2.UInt32Value(value=prefix.bits)
         )
     if value.match.server_names:
         message.filter_chain_match.server_names.extend(value.match.server_names)

@@ -16,7 +16,6 @@ from urllib.parse import unquote
 
 import grpc
 import structlog
-from google.protobuf.json_format import MessageToDict
 
 from weft.clock import Clock
 from weft.errors import BadRequest, NotFound, Unavailable, WeftError
@@ -28,6 +27,7 @@ from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
 from weft.xds.gate import Gate
+from weft.xds.introduction import view_of
 from weft.xds.listening import cannot_listen, listenable
 from weft.xds.seats import Seats
 from weft.xds.session import Session, words_of
@@ -97,8 +97,10 @@ class AdsServer:
         patience_seconds: float = PATIENCE_SECONDS,
         gate: Gate | None = None,
         tls: grpc.ServerCredentials | None = None,
+        socket: str = "",
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
     ) -> None:
+        """``socket``: the path of a Unix socket at which proxies are answered, too."""
         self.delivery = delivery
         self.clock = clock
         self.window = Window()
@@ -110,6 +112,7 @@ class AdsServer:
         self._gate = gate or Gate(Credentials(), clock)
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
+        self._socket = socket
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -127,6 +130,7 @@ class AdsServer:
     async def start(self) -> int:
         """Listen; the port bound, or 0 for a Unix socket."""
         address = await listenable(self._address)
+        socket = await listenable(f"unix:{self._socket}") if self._socket else ""
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(
             (
@@ -146,6 +150,14 @@ class AdsServer:
                 port = server.add_secure_port(address, self._tls)
         except RuntimeError as error:
             raise cannot_listen(self._address, str(error)) from error
+        if socket:
+            try:
+                if self._tls is None:
+                    server.add_insecure_port(socket)
+                else:
+                    server.add_secure_port(socket, self._tls)
+            except RuntimeError as error:
+                raise cannot_listen(socket, str(error)) from error
         await server.start()
         self._server = server
         self._gate.listens_at(port)
@@ -273,10 +285,7 @@ class AdsServer:
                 "the node has no id",
                 fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N",
             )
-        proxy = self._named(node.id, account)
-        fields = node.metadata.fields
-        metadata = MessageToDict(fields["weft"].struct_value) if "weft" in fields else {}
-        return View.from_metadata(proxy, metadata), metadata
+        return view_of(node, self._named(node.id, account))
 
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
