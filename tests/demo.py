@@ -65,6 +65,10 @@ class Demo:
     xds: int = 0
     gateway: int = 0
     process: subprocess.Popen[str] = field(init=False, repr=False)
+    prefix: tuple[str, ...] = ()
+    """What runs every command, such as another user."""
+    python: str = sys.executable
+    variables: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         if not self.api:
@@ -72,7 +76,7 @@ class Demo:
         if self.file is None:
             command = [*self.weft, "demo", *self.options, "--gateway-port", str(self.gateway)]
         else:
-            command = [*self.weft, "up", "-f", str(self.file)]
+            command = [*self.weft, "up", "-f", str(self.file), *self.options]
         command += ["--data", str(self.directory / "data")]
         command += ["--api", f"127.0.0.1:{self.api}", "--xds", f"127.0.0.1:{self.xds}"]
         with (self.directory / "out").open("w") as out, (self.directory / "err").open("w") as err:
@@ -82,7 +86,7 @@ class Demo:
 
     @property
     def weft(self) -> list[str]:
-        return [sys.executable, "-m", "weft"]
+        return [*self.prefix, self.python, "-m", "weft"]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -92,6 +96,7 @@ class Demo:
             "WEFT_DATA": str(self.directory / "data"),
             "WEFT_DEMO_GATEWAY_PORT": str(self.gateway),
             "NO_COLOR": "1",
+            **self.variables,
         }
 
     def log(self) -> str:
@@ -198,7 +203,15 @@ class Demo:
 @contextlib.contextmanager
 def demo(directory: Path, *options: str, file: Path | None = None) -> Iterator[Demo]:
     """A demo for the length of a block."""
-    running = Demo(directory, options or ("--no-traffic",), file)
+    default = ("--no-traffic",) if file is None else ()
+    running = Demo(directory, options or default, file)
+    with started(running):
+        yield running
+
+
+@contextlib.contextmanager
+def started(running: Demo) -> Iterator[Demo]:
+    """One that was described already."""
     running.start()
     try:
         running.wait_ready()

@@ -92,7 +92,7 @@ async def _connection(
                     writer.close()
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request)
-            status, body = await asyncio.wait_for(_response(reader), TIMEOUT_SECONDS)
+            status, body, last = await asyncio.wait_for(_response(reader), TIMEOUT_SECONDS)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             result.failures.append(
                 Failure(began - result.started_seconds, f"{type(error).__name__}: {error}")
@@ -101,6 +101,9 @@ async def _connection(
                 writer.close()
             reader, writer = None, None
             continue
+        if last:
+            writer.close()
+            reader, writer = None, None
         if status == 200 and body in result.allowed:
             result.bodies[body] += 1
             result.latencies.append(time.monotonic() - began)
@@ -110,7 +113,8 @@ async def _connection(
         writer.close()
 
 
-async def _response(reader: asyncio.StreamReader) -> tuple[int, str]:
+async def _response(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
+    """Status, body, and whether the connection takes no more requests (RFC 9112, 9.6)."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status = int(head.split(" ", 2)[1])
     headers = {
@@ -125,4 +129,4 @@ async def _response(reader: asyncio.StreamReader) -> tuple[int, str]:
         await reader.readline()
     else:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return status, body.decode()
+    return status, body.decode(), headers.get("connection", "").lower() == "close"

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Listener:
 
             try:
                 server = await asyncio.start_server(
-                    accept, host, port, backlog=BACKLOG, limit=MAX_HEAD_BYTES
+                    accept, sock=listening(host, port), backlog=BACKLOG, limit=MAX_HEAD_BYTES
                 )
             except OSError as problem:
                 refusal = problem  # Raised outside, or the group would wrap it.
@@ -109,6 +110,16 @@ class Listener:
             await asyncio.wait(list(self._tasks.values()), timeout=GRACE_S)
         for task in self._tasks.values():
             task.cancel()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket bound to an address; ``::`` means both families, as it does elsewhere."""
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    both = host == "::"
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both
+    )
 
 
 def port_from(environ: Mapping[str, str], variable: str, default: int) -> int:

@@ -33,6 +33,12 @@ class Setting:
 
 API = Setting("--api", "WEFT_API", "127.0.0.1:7400", "Address of the API and the console.")
 XDS = Setting("--xds", "WEFT_XDS", "127.0.0.1:7401", "Address at which proxies connect.")
+XDS_SOCKET = Setting(
+    "--xds-socket",
+    "WEFT_XDS_SOCKET",
+    "none",
+    "Unix socket at which proxies connect, too: it is reached from every network namespace.",
+)
 DATA = Setting(
     "--data", "WEFT_DATA", "$XDG_STATE_HOME/weft", "Directory for everything that is kept."
 )
@@ -87,6 +93,7 @@ XDS_MAX_AGE = Setting(
 SERVE = (
     API,
     XDS,
+    XDS_SOCKET,
     DATA,
     REGION,
     ACCOUNT,
@@ -120,6 +127,12 @@ CA = Setting(
     "WEFT_CA",
     "the system's",
     "PEM bundle of the authorities that the control plane's certificate may be of.",
+)
+ISOLATE = Setting(
+    "--isolate",
+    "WEFT_ISOLATE",
+    "no",
+    "yes: a network namespace for each workload, where that is possible; require: or not at all.",
 )
 GATEWAY_PORT = Setting(
     "--gateway-port", "WEFT_DEMO_GATEWAY_PORT", "7480", "Port of the demo's gateway."
@@ -184,6 +197,8 @@ class Settings:
     insecure: bool = False
     xds_max_age: timedelta | None = None
     """After which a proxy's stream is closed, and the proxy comes back; None: never."""
+    xds_socket: Path | None = None
+    """Where proxies connect, too, from any network namespace."""
 
     @property
     def is_local(self) -> bool:
@@ -240,6 +255,7 @@ class Settings:
             hosts=_hosts(given(HOST)),
             insecure=_one_of(INSECURE, value(INSECURE), ("yes", "no")) == "yes",
             xds_max_age=_age(value(XDS_MAX_AGE)),
+            xds_socket=Path(given(XDS_SOCKET)).absolute() if given(XDS_SOCKET) else None,
         )
 
 

@@ -33,7 +33,10 @@ def snapshot(*resources: Message) -> Snapshot:
     found: dict[ResourceType, dict[str, Encoded]] = {}
     for resource in sorted(resources, key=name_of):
         kind = _KINDS[type(resource)]
-        found.setdefault(kind, {})[name_of(resource)] = Encoded.of(name_of(resource), resource)
+        deserted = kind is ResourceType.ENDPOINT and not resource.endpoints[0].lb_endpoints  # type: ignore[attr-defined]
+        found.setdefault(kind, {})[name_of(resource)] = Encoded.of(
+            name_of(resource), resource, deserted=deserted
+        )
     return Snapshot(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ads.conftest import Ads, eventually
-from tests.ads.handmade import cluster, endpoints
+from tests.ads.handmade import cluster, endpoints, listener, routes
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, PROXY, ROUTES
 from weft.xds.status import State
 from weft.xds.wire import Variant
@@ -106,6 +106,43 @@ async def test_a_cluster_that_changes_gets_its_endpoints_again(ads: Ads, variant
             endpoints("b", 1),
         )
         await proxy.hear(CLUSTERS)
+        assert (await proxy.hear(ENDPOINTS)).names == ["a"]
+
+
+@pytest.mark.parametrize("variant", list(Variant))
+async def test_the_last_endpoint_stays_until_the_routes_lead_elsewhere(
+    ads: Ads, variant: Variant
+) -> None:
+    rest = (cluster("a"), cluster("b"), listener("l", 2, "r"), endpoints("b", 1))
+    ads.source.say(PROXY, *rest, endpoints("a", 1), routes("r", "a"))
+    async with ads.proxy(variant) as proxy:
+        await proxy.start("r")
+        revision = ads.source.say(PROXY, *rest, endpoints("a"), routes("r", "b"))
+        moved = await proxy.hear()
+        assert moved.kind is ROUTES
+        await proxy.ack(moved)
+        left = await proxy.hear()
+        assert (left.kind, left.names) == (ENDPOINTS, ["a"])
+        assert not ads.delivery.settled(revision).done
+        await proxy.ack(left)
+        await eventually(lambda: ads.delivery.settled(revision).done)
+
+
+async def test_the_last_endpoint_goes_at_once_where_no_route_changes(ads: Ads) -> None:
+    ads.say_routes_to("a")
+    async with ads.proxy() as proxy:
+        await proxy.start("r")
+        ads.source.say(PROXY, cluster("a"), endpoints("a"), listener("l", 2, "r"), routes("r", "a"))
+        assert (await proxy.accept(ENDPOINTS)).names == ["a"]
+
+
+async def test_the_last_endpoint_does_not_wait_for_a_silent_proxy_for_ever(hasty: Ads) -> None:
+    rest = (cluster("a"), cluster("b"), listener("l", 2, "r"), endpoints("b", 1))
+    hasty.source.say(PROXY, *rest, endpoints("a", 1), routes("r", "a"))
+    async with hasty.proxy() as proxy:
+        await proxy.start("r")
+        hasty.source.say(PROXY, *rest, endpoints("a"), routes("r", "b"))
+        assert (await proxy.hear()).kind is ROUTES
         assert (await proxy.hear(ENDPOINTS)).names == ["a"]
 
 

@@ -135,3 +135,18 @@ def limits_of(shape: Shape) -> tuple[tuple[str, str], ...]:
             return ("min", "minLength"), ("max", "maxLength")
         case _:
             return ()
+
+
+def test_the_schema_of_policies_has_every_setting_with_its_meaning(weft: Served) -> None:
+    found = weft.get("/weft/v1/schema/policy").body
+    assert {name for each in found["oneOf"] for name in each["properties"]} == {
+        "for",
+        "reroute",
+        "amazonaws",
+        "timeout",
+        "retryPolicy",
+        "egressFilter",
+    }
+    for each in (*found["oneOf"], *found["$defs"].values()):
+        for member, value in each["properties"].items():
+            assert value["description"].endswith("."), member

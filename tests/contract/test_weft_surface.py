@@ -617,6 +617,10 @@ def test_why_tells_the_route_and_the_values_in_force(weft: Served) -> None:
     assert "does not have shop.test among its backends" in by_node["notes"][0]
     by_id = weft.get("/weft/v1/why?mesh=why&service=shop.test&from=mesh/why/virtualNode/a").body
     assert by_id == by_node
+    outside = weft.get("/weft/v1/why?mesh=why&host=example.com:443&from=a&mode=explicit").body
+    assert outside["service"] is None
+    assert outside["outside"].startswith("denied")
+    assert outside["arrival"]["mode"] == "explicit"
 
 
 @pytest.mark.parametrize(
@@ -627,6 +631,8 @@ def test_why_tells_the_route_and_the_values_in_force(weft: Served) -> None:
         ("mesh=m&service=s&port=0", {"port"}),
         ("mesh=m&service=s&from=mesh/x/virtualNode/a", {"from"}),
         ("mesh=m&service=s&from=a/b", {"from"}),
+        ("mesh=m&host=h", {"host"}),
+        ("mesh=m&host=h&from=a&mode=x&via=y&address=z", {"mode", "via", "address"}),
     ],
 )
 def test_why_says_what_it_cannot_be_asked(weft: Served, query: str, places: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,14 +28,14 @@ def free_ports(count: int) -> list[int]:
 
 @asynccontextmanager
 async def envoy(
-    snapshot: Snapshot, port: int, directory: Path, *, end_gently: bool = False
+    snapshot: Snapshot, port: int, directory: Path, *, end_gently: bool = False, admin: int = 0
 ) -> AsyncIterator[None]:
     """
     An Envoy that serves a snapshot, ready once ``port`` is open; ended by its pid.
 
-    Ended gently it writes its access log first.
+    Ended gently it writes its access log first. With an ``admin`` port, ``stats`` reads it.
     """
-    bootstrap = write_bootstrap(directory / "envoy.json", snapshot)
+    bootstrap = write_bootstrap(directory / "envoy.json", snapshot, admin)
     log = (directory / "envoy.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         envoy_binary(),
@@ -68,6 +69,21 @@ async def _open(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def stats(admin: int, cluster: str) -> dict[str, int]:
+    """The counters and gauges of one cluster, by their names without the cluster's."""
+    url = f"http://127.0.0.1:{admin}/stats?filter=^cluster\\.{cluster}\\."
+    found = await asyncio.to_thread(read, url)
+    start = len(f"cluster.{cluster}.")
+    pairs = (line.rsplit(": ", 1) for line in found.splitlines())
+    return {name[start:]: int(value) for name, value in pairs if value.isdigit()}
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=DEADLINE) as response:
+        found: str = response.read().decode()
+    return found
 
 
 @dataclass

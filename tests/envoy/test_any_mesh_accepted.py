@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests import strategies
 from tests.builders import state_from
-from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
+from tests.envoy.envoy_binary import envoy_binary, with_real_secrets, write_bootstrap
 from weft.names import View
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate
@@ -21,7 +21,7 @@ from weft.translate.proxy import translate
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(strategies.meshes(), strategies.views)
 def test_envoy_accepts_whatever_was_admitted(said: strategies.Said, view: View) -> None:
-    snapshot = translate(resolve(state_from(said), view))
+    snapshot = translate(with_real_secrets(resolve(state_from(said), view)))
     with tempfile.TemporaryDirectory() as directory:
         bootstrap = write_bootstrap(Path(directory) / "envoy.json", snapshot)
         told = subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.envoy.envoy_binary import envoy_binary, write_bootstrap
+from tests.envoy.envoy_binary import envoy_binary, with_real_secrets, write_bootstrap
 from tests.golden_files import CASES, mesh_of, resolved
 from weft.translate.proxy import translate
 
@@ -15,7 +15,9 @@ from weft.translate.proxy import translate
 @pytest.mark.envoy
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_envoy_accepts_every_golden_snapshot(case: Path, tmp_path: Path) -> None:
-    bootstrap = write_bootstrap(tmp_path / "envoy.json", translate(resolved(mesh_of(case))))
+    bootstrap = write_bootstrap(
+        tmp_path / "envoy.json", translate(with_real_secrets(resolved(mesh_of(case))))
+    )
 
     said = subprocess.run(
         [envoy_binary(), "--mode", "validate", "-c", bootstrap, "-l", "warn"],

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from weft.checks import (
+    by_arn,
     discovery,
     gateways,
+    policies,
     ports,
     proposal,
     proxies,
@@ -32,31 +34,42 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *routes.CHECKS,
     *timeouts.CHECKS,
     *tls.CHECKS,
+    *by_arn.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
+    *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
+OF_CERTIFICATES: tuple[Check[by_arn.Held], ...] = by_arn.OF_THOSE_HELD
+"""For certificates and authorities, as time goes by."""
 OF_PROXIES: tuple[Check[Live], ...] = proxies.CHECKS
 """For what proxies report."""
-CATALOGUE: tuple[Check[Any], ...] = (*OF_DEFINITIONS, *OF_MESHES, *OF_PROXIES)
+CATALOGUE: tuple[Check[Any], ...] = (
+    *OF_DEFINITIONS,
+    *OF_MESHES,
+    *OF_CERTIFICATES,
+    *OF_PROXIES,
+)
 STANDING = frozenset(each.code for each in CATALOGUE if each not in OF_DEFINITIONS)
 """The codes of what can be found in what is in force."""
-PROPOSED = frozenset(each.code for each in CATALOGUE if each not in OF_PROXIES)
+PROPOSED = frozenset(each.code for each in CATALOGUE if each not in (*OF_CERTIFICATES, *OF_PROXIES))
 """The codes of what can be found in definitions that are not."""
 BY_CODE = {each.code: each for each in CATALOGUE}
 
-THEMES = (
+THEMES: tuple[tuple[str, tuple[Check[Any], ...]], ...] = (
     ("Definitions", OF_DEFINITIONS),
     ("Names", references.CHECKS),
     ("Ports and protocols", ports.CHECKS),
     ("Routes", routes.CHECKS),
     ("Timeouts and retries", timeouts.CHECKS),
     ("TLS", tls.CHECKS),
+    ("Certificates by ARN", (*by_arn.CHECKS, *OF_CERTIFICATES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
+    ("Policies", policies.CHECKS),
     ("Gateways", gateways.CHECKS),
-    ("Proxies", OF_PROXIES),
+    ("Proxies", proxies.CHECKS),
 )
 
 
@@ -67,6 +80,11 @@ def check(state: MeshState, mesh: str | None = None) -> tuple[Finding, ...]:
         if mesh in (None, each.key.name):
             found += _applied(OF_MESHES, Mesh(state, each.key.name))
     return in_order(found)
+
+
+def check_certificates(held: by_arn.Held) -> tuple[Finding, ...]:
+    """Everything that is found among certificates and authorities."""
+    return in_order(_applied(OF_CERTIFICATES, held))
 
 
 def check_proxies(

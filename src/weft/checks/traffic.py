@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Mesh
-from weft.names import Key, Kind
+from weft.names import Kind
 
 MOST_BACKENDS = 50
 _INSIDE = ("local", "internal", "test", "localhost", "lan", "home", "corp", "svc", "consul", "mesh")
@@ -62,18 +62,6 @@ def many_backends(mesh: Mesh) -> Iterator[Found]:
             yield Found(key, "spec.backends", f"{name} has {count} backends")
 
 
-def not_in_force(mesh: Mesh) -> Iterator[Found]:
-    for key, i, listener in mesh.listeners:
-        if listener.connection_pool is not None:
-            yield _kept(key, f"spec.listeners[{i}].connectionPool")
-        if listener.outlier_detection is not None:
-            yield _kept(key, f"spec.listeners[{i}].outlierDetection")
-
-
-def _kept(key: Key, path: str) -> Found:
-    return Found(key, path, f"{path.rpartition('.')[2]} is kept; the proxies do not apply it")
-
-
 CHECKS = (
     Check(
         "WEFT-701",
@@ -110,14 +98,5 @@ CHECKS = (
         "backend costs its proxy memory.",
         "Split the workload, or list only what it calls.",
         many_backends,
-    ),
-    Check(
-        "WEFT-705",
-        "A limit is kept and not yet in force",
-        Severity.WARNING,
-        "This version stores and answers connection pools and outlier detection, and its proxies "
-        "do not apply them yet.",
-        "Do not rely on it for now.",
-        not_in_force,
     ),
 )

@@ -30,6 +30,11 @@ SECTIONS = (
             Entry(
                 "stop", "local:stop", "Take a workload of a running weft up down, and keep it down."
             ),
+            Entry(
+                "restart",
+                "local:restart",
+                "Replace workloads of a running weft up, without a failed request.",
+            ),
             Entry("serve", "local:serve", "Run the control plane alone."),
             Entry("sidecar", "local:sidecar", "Run Envoy beside one workload."),
         ),
@@ -49,6 +54,11 @@ SECTIONS = (
         "Change",
         (
             Entry("split", "split:split", "Show or set how a service's traffic is shared."),
+            Entry(
+                "policy",
+                "policy:policy",
+                "Show or set policies that App Mesh has none of, such as reroute.",
+            ),
             Entry("apply", "files:apply", "Make the mesh as files say."),
             Entry("diff", "files:diff", "Show what apply would change."),
             Entry("export", "export:export", "Write a mesh as files."),
@@ -62,6 +72,7 @@ SECTIONS = (
     Section(
         "Set up",
         (
+            Entry("cert", "cert:cert", "Certificates and authorities by ARN."),
             Entry("token", "token:token", "Make, list and revoke credentials."),
             Entry("env", "env:env", "Print settings that point the AWS CLI at this mesh."),
             Entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,7 +56,11 @@ def export(session: Session, *, form: str, place: str, revision: int | None) -> 
     if form == "k8s" and tagged:
         session.warn(f"the tags of {plural(tagged, 'resource')} are left out: no manifest has them")
     to_directory = place.endswith("/") or Path(place).is_dir()
-    files = _files(form, resources, apart=to_directory)
+    policies = session.client.get("/weft/v1/policies", query)["policies"]
+    if policies and form != "weft":
+        said = plural(len(policies), "policy")
+        session.warn(f"{said} of Weft's own left out: only the format weft has a place for that")
+    files = _files(form, resources, policies, apart=to_directory)
     if place == "-":
         for each in files:
             session.say(each.text.rstrip("\n"))
@@ -74,7 +78,9 @@ def export(session: Session, *, form: str, place: str, revision: int | None) -> 
     session.note(f"{what} in {plural(len(files), 'file')}: {place}")
 
 
-def _files(form: str, resources: Sequence[Exported], *, apart: bool) -> list[File]:
+def _files(
+    form: str, resources: Sequence[Exported], policies: Sequence[Any], *, apart: bool
+) -> list[File]:
     from weft.manifests.export import cli_json, cloudformation, kubernetes, weft_yaml
     from weft.manifests.export.exported import File
 
@@ -88,7 +94,7 @@ def _files(form: str, resources: Sequence[Exported], *, apart: bool) -> list[Fil
         case "k8s":
             return kubernetes.files(resources)
         case _:
-            return weft_yaml.files(resources)
+            return weft_yaml.files(resources, policies)
 
 
 def _write(path: Path, text: str) -> None:

@@ -179,7 +179,7 @@ def load_files(session: Session, files: tuple[str, ...]) -> Loaded:
         session.note(f"passed over, being no kinds of App Mesh: {kinds}")
     if found.workloads:
         session.note(f"{plural(len(found.workloads), 'workload')} left alone: weft up starts them")
-    if not found.definitions and not found.templates:
+    if not found.definitions and not found.templates and not found.policies:
         session.warn("the files define no resources")
     return found
 
@@ -220,7 +220,7 @@ def _asked(
                 "and the files hold none"
             )
         return _send(session, loaded, dry_run=dry_run, note=note, labels=options.tags, prune=prune)
-    if len(loaded.templates) > 1 or loaded.definitions:
+    if len(loaded.templates) > 1 or loaded.definitions or loaded.policies:
         names = ", ".join(each.path for each in loaded.templates)
         raise Usage(
             f"a CloudFormation template is a stack, and applied alone: {names}",
@@ -243,9 +243,12 @@ def _send(
     prune: bool = False,
 ) -> dict[str, Any]:
     resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
-    if not resources:
+    policies = [each.item for each in loaded.policies]
+    if not resources and not policies:
         return {"revision": None, "dryRun": dry_run, "outcomes": []}
     body: dict[str, Any] = {"resources": resources, "dryRun": dry_run, "note": note[:1000]}
+    if policies:
+        body["policies"] = policies
     if labels:
         body["labels"] = dict(labels)
     if prune:
@@ -259,9 +262,11 @@ def _send(
 
 def refused_by_control_plane(error: Invalid, loaded: Loaded) -> Refused:
     """Its problems, said with the file and line they come from."""
+    from weft.manifests import policies
     from weft.manifests.definition import located
 
-    placed = Invalid(located(error.problems, loaded.definitions), fix=error.fix)
+    found = located(error.problems, loaded.definitions)
+    placed = Invalid(policies.located(found, loaded.policies), fix=error.fix)
     return _refused(placed, "the control plane refused it; nothing is written")
 
 
@@ -285,6 +290,7 @@ def _draw(
         templates.draw(session, answer, places=places)
         return
     sources = {str(each.key): each.source for each in loaded.definitions}
+    sources |= {f"policies//{each.key}": each.source for each in loaded.policies}
     outcomes = answer.get("outcomes") or []
     for outcome in outcomes:
         action, key = str(outcome.get("action")), str(outcome.get("key"))

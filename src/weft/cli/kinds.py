@@ -127,8 +127,13 @@ def _of_key(key: Key) -> Wanted:
     return Wanted(noun_of_kind(key.kind), key.name, key.parent_name or None, key.mesh)
 
 
+_POLICY = "policies//"
+
+
 def short(key: str, *, mesh: bool = False) -> str:
     """A key without its mesh, for reading: ``route/colorteller-vr/colorteller-route``."""
+    if key.startswith(_POLICY):
+        return f"policy of {short(key.removeprefix(_POLICY), mesh=mesh)}"
     owner, _, instance = key.partition("/instance/")
     try:
         parsed = Key.parse(owner)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weft import settings
 from weft.cli.render import Glyph
 from weft.cli.session import DOCUMENTS, Command, Session, client_command, color_option
-from weft.errors import WeftError
+from weft.errors import CannotStart, WeftError
 from weft.settings import Setting, Settings, data_directory
 
+if TYPE_CHECKING:
+    from weft.local.isolation import Isolate
+
 _PATIENCE = 2.0
+_RESTART = 600.0
+"""Of all replicas of one workload, each with what it has in flight."""
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
@@ -46,6 +51,17 @@ def _serve_options(command: Command) -> Command:
     for setting in reversed(settings.SERVE):
         command = _option(setting)(command)
     return command
+
+
+def _isolate_option(command: Command) -> Command:
+    """``--isolate`` alone is ``--isolate yes``."""
+    return click.option(
+        settings.ISOLATE.flag,
+        is_flag=False,
+        flag_value="yes",
+        metavar="[yes|require|no]",
+        help=_help(settings.ISOLATE),
+    )(command)
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
@@ -117,6 +133,45 @@ def stop(session: Session, *, workload: str, data: str | None) -> None:
     _control(session, "stop", workload, data)
 
 
+@click.command()
+@click.argument("workloads", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All workloads that run.")
+@_option(settings.DATA)
+@client_command(*DOCUMENTS, mesh=False)
+def restart(session: Session, *, workloads: tuple[str, ...], every: bool, data: str | None) -> None:
+    """
+    Replace workloads of a running weft up, without a failed request.
+
+    The files are read again, so a changed command or environment is a new version
+    of the workload. One replica after the other: the new app starts beside the old
+    one, a new Envoy takes the sockets over and leads to it, and the old app ends
+    when what it had in flight is done. Only where two cannot be at once (an app
+    with a fixed port, no sidecar) is there a pause, and it is said.
+    WORKLOADS are names of the weft.yaml, or NAME/REPLICA.
+    """
+    if bool(workloads) == every:
+        raise click.UsageError("name the workloads, or give --all")
+    if every:
+        status = request(session, {"op": "status"}, data)
+        workloads = tuple(str(each["name"]) for each in status["workloads"])
+    answers: list[Any] = []
+    for name in workloads:
+        answer = request(session, {"op": "restart", "workload": name}, data, seconds=_RESTART)
+        answers += answer["replicas"]
+        for replica in answer["replicas"]:
+            _say_replaced(session, replica)
+    session.emit({"replicas": answers}, lambda: None)
+
+
+def _say_replaced(session: Session, replica: Mapping[str, Any]) -> None:
+    version = "from the changed files" if replica.get("changed") else "as before"
+    said = f"{replica['name']}  replaced {version} in {replica['seconds']:.1f} s"
+    if replica.get("paused"):
+        session.event(Glyph.SAME, f"{said}, with a pause: {replica['paused']}")
+    else:
+        session.event(Glyph.OK, f"{said}, without a pause")
+
+
 def _control(session: Session, op: str, workload: str, data: str | None) -> None:
     answer = request(session, {"op": op, "workload": workload}, data)
     unchanged = set(answer.get("unchanged") or ())
@@ -133,12 +188,14 @@ def _control(session: Session, op: str, workload: str, data: str | None) -> None
     session.emit(answer, draw)
 
 
-def request(session: Session, message: Mapping[str, Any], data: str | None) -> dict[str, Any]:
+def request(
+    session: Session, message: Mapping[str, Any], data: str | None, *, seconds: float = 60
+) -> dict[str, Any]:
     """Ask the weft up of a data directory; of none given, that of the control plane we talk to."""
     from weft.local.control import request as ask
 
     given = data or os.environ.get(settings.DATA.variable) or _data_of(session)
-    answer: dict[str, Any] = ask(data_directory(given), dict(message))
+    answer: dict[str, Any] = ask(data_directory(given), dict(message), seconds=seconds)
     return answer
 
 
@@ -160,9 +217,17 @@ def _data_of(session: Session) -> str:
     help="weft.yaml with the workloads; without one, the control plane alone.",
 )
 @click.option("--mesh", metavar="NAME", help="Mesh, where the files leave it open.")
+@_isolate_option
 @_serve_options
 @color_option
-def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: Any) -> int:
+def up(
+    *,
+    files: tuple[str, ...],
+    mesh: str | None,
+    isolate: str | None,
+    color: str | None,
+    **given: Any,
+) -> int:
     """
     Run the control plane and the workloads of a weft.yaml.
 
@@ -175,7 +240,15 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     from weft.local.run import up as run
 
     mesh = mesh or os.environ.get("WEFT_MESH") or None
-    return run(UpOptions(settings=settings_given, files=files, mesh=mesh, color=_color(color)))
+    return run(
+        UpOptions(
+            settings=settings_given,
+            files=files,
+            mesh=mesh,
+            color=_color(color),
+            isolate=_isolate(isolate),
+        )
+    )
 
 
 @click.command()
@@ -188,6 +261,7 @@ def up(*, files: tuple[str, ...], mesh: str | None, color: str | None, **given: 
     metavar="PORT",
     help=_help(settings.GATEWAY_PORT),
 )
+@_isolate_option
 @_serve_options
 @color_option
 def demo(
@@ -196,6 +270,7 @@ def demo(
     no_mesh: bool,
     fresh: bool,
     gateway_port: int | None,
+    isolate: str | None,
     color: str | None,
     **given: Any,
 ) -> int:
@@ -221,8 +296,22 @@ def demo(
             mesh=not no_mesh,
             fresh=fresh,
             color=_color(color),
+            isolate=_isolate(isolate),
         )
     )
+
+
+def _isolate(given: str | None) -> Isolate:
+    from weft.local.isolation import Isolate
+
+    setting = settings.ISOLATE
+    text = given or os.environ.get(setting.variable) or setting.default
+    try:
+        return Isolate(text)
+    except ValueError:
+        raise CannotStart(
+            f"{setting.flag} is {text!r}", fix=f"give one of {', '.join(Isolate)}"
+        ) from None
 
 
 def _color(given: str | None) -> str:

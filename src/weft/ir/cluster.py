@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
+from weft.ir.tls import ClientTls
 from weft.ir.value import value
 
 
@@ -108,6 +109,30 @@ class HealthCheck:
 
 
 @value
+class Breakers:
+    """How much may be under way at once; what comes on top is refused. None: no limit."""
+
+    connections: int | None = None
+    pending: int | None = None
+    """Requests that wait for a connection."""
+    requests: int | None = None
+
+
+@value
+class OutlierDetection:
+    """Endpoints that fail too often in a row get nothing for a while."""
+
+    server_errors: int
+    """So many in a row are too many."""
+    interval: timedelta
+    """How often it is looked who may come back."""
+    ejection: timedelta
+    """How long the first time lasts; each next one lasts longer."""
+    most_percent: int
+    """Of the endpoints, that are left out at once; one always may be."""
+
+
+@value
 class Cluster:
     name: str
     discovery: Discovery
@@ -117,8 +142,22 @@ class Cluster:
     health_check: HealthCheck | None = None
     node: str = ""
     """The virtual node behind it: telemetry counts by it. Empty for all else."""
+    breakers: Breakers | None = None
+    """None: they never open."""
+    outliers: OutlierDetection | None = None
     labelled: bool = False
     """Its metadata has the virtual node as a label of what is counted."""
+    tls: ClientTls | None = None
+    """None: plain text."""
+
+
+@value
+class Zone:
+    """Endpoints whose place is known. It is told and shown; it attracts no traffic."""
+
+    region: str
+    name: str
+    endpoints: tuple[SocketAddress, ...]
 
 
 @value
@@ -127,3 +166,5 @@ class Assignment:
 
     cluster: str
     endpoints: tuple[SocketAddress, ...]
+    zones: tuple[Zone, ...] = ()
+    """Where some of the endpoints are."""

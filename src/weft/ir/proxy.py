@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from weft.ir.cluster import Assignment, Cluster
 from weft.ir.listener import Listener
+from weft.ir.names import NameServer
 from weft.ir.route import RouteConfiguration
+from weft.ir.tls import Secret
 from weft.ir.value import value
 
 
@@ -24,3 +26,5 @@ class Proxy:
     clusters: tuple[Cluster, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     notes: tuple[Note, ...] = ()
+    name_servers: tuple[NameServer, ...] = ()
+    secrets: tuple[Secret, ...] = ()

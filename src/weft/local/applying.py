@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from enum import Enum
 
 from weft.errors import Invalid
@@ -11,6 +11,7 @@ from weft.local.client import ControlPlane, Json
 from weft.local.output import LogStream
 from weft.manifests.definition import ORDER, Definition, located
 from weft.manifests.files import Loaded
+from weft.manifests.policies import located as located_policies
 from weft.names import Key
 
 
@@ -29,8 +30,8 @@ async def apply(
     control_plane: ControlPlane, loaded: Loaded, applying: Applying, log: LogStream
 ) -> None:
     """All or nothing, in one revision; Invalid places every problem by file and line."""
-    definitions = list(loaded.definitions)
-    if not definitions or applying is Applying.NOTHING:
+    definitions, policies = list(loaded.definitions), list(loaded.policies)
+    if not (definitions or policies) or applying is Applying.NOTHING:
         return
     kept = 0
     if applying is Applying.MISSING:
@@ -38,19 +39,26 @@ async def apply(
         existing = {str(each["key"]) for each in resources}
         kept = sum(str(each.key) in existing for each in definitions)
         definitions = [each for each in definitions if str(each.key) not in existing]
+        # What an operator took back stays away as long as what it was about is there.
+        policies = [each for each in policies if str(each.key) not in existing]
     said = f"mesh {loaded.mesh}   " if loaded.mesh else "mesh   "
-    if not definitions:
+    if not definitions and not policies:
         log.done(f"{said}kept as you left it; --fresh brings the example's own back")
         return
     try:
-        reply = await control_plane.apply([_input(each) for each in definitions], note="from files")
+        reply = await control_plane.apply(
+            [_input(each) for each in definitions],
+            policies=[each.item for each in policies],
+            note="from files",
+        )
     except Invalid as error:
-        raise Invalid(located(error.problems, definitions), fix=error.fix) from None
+        found = located_policies(located(error.problems, definitions), policies)
+        raise Invalid(found, fix=error.fix) from None
     counts = Counter(str(each.get("action")) for each in reply.body.get("outcomes") or ())
     done = ", ".join(f"{count} {action}" for action, count in sorted(counts.items()))
     revision = reply.body.get("revision", reply.revision)
     if applying is Applying.AFRESH:
-        done += await _delete_others(control_plane, definitions)
+        done += await _delete_others(control_plane, definitions, {each.key for each in policies})
     log.done(
         f"{said}{done or 'nothing to do'}"
         + (
@@ -62,7 +70,9 @@ async def apply(
     )
 
 
-async def _delete_others(control_plane: ControlPlane, definitions: Sequence[Definition]) -> str:
+async def _delete_others(
+    control_plane: ControlPlane, definitions: Sequence[Definition], policies: Set[Key]
+) -> str:
     """What is in the meshes of the files and not in the files."""
     _, resources = await control_plane.resources()
     wanted = {each.key for each in definitions}
@@ -74,6 +84,9 @@ async def _delete_others(control_plane: ControlPlane, definitions: Sequence[Defi
     ]
     for key in sorted(others, key=lambda each: -ORDER.index(each.kind)):
         await control_plane.delete(key)
+    for key in await control_plane.policies():
+        if key.mesh in meshes and key not in policies:
+            await control_plane.delete_policy(key)
     return f", {len(others)} deleted" if others else ""
 
 

@@ -44,10 +44,19 @@ class ControlPlane:
         self,
         resources: Sequence[Json],
         *,
+        policies: Sequence[Json] = (),
         note: str = "",
     ) -> Reply:
-        body = {"resources": list(resources), "note": note}
+        body = {"resources": list(resources), "policies": list(policies), "note": note}
         return await self._ask("POST", "/weft/v1/apply", body, seconds=60)
+
+    async def policies(self) -> Sequence[Key]:
+        """What has a policy of Weft's own."""
+        body = (await self._ask("GET", "/weft/v1/policies", seconds=30)).body
+        return [Key.parse(each["for"]) for each in body["policies"]]
+
+    async def delete_policy(self, key: Key) -> None:
+        await self._ask("DELETE", f"/weft/v1/policies/{quote(str(key), safe='/')}")
 
     async def delete(self, key: Key) -> None:
         """One resource; InUse while others refer to it."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from weft.errors import CannotStart
 from weft.local.applying import Applying
+from weft.local.isolation import Isolate
 from weft.local.run import Invitation, UpOptions, up
 from weft.settings import ENDPOINT, GATEWAY_PORT, Address, Settings
 
@@ -36,6 +37,7 @@ class DemoOptions:
     """Create the mesh; else the workloads wait until others have."""
     fresh: bool = False
     color: str = "auto"
+    isolate: Isolate = Isolate.NO
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
 
@@ -66,6 +68,7 @@ def demo(options: DemoOptions) -> int:
             invite=invite,
             setting_of_port={port: GATEWAY_PORT},
             environment=environment,
+            isolate=options.isolate,
         )
     )
 
@@ -83,7 +86,7 @@ def example() -> Path:
 
 
 def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
-    """Where Color App is, and three commands that show what a mesh is good for."""
+    """Where Color App is, and commands that show what a mesh is good for."""
     endpoint = f"http://{settings.api}"
     prefix = "" if endpoint == ENDPOINT.default else f"{ENDPOINT.variable}={endpoint} "
     return Invitation(
@@ -95,6 +98,7 @@ def invitation(settings: Settings, mesh: str, port: int) -> Invitation:
             f'eval "$({prefix}weft env)"; aws appmesh describe-route --mesh-name {mesh} '
             "--virtual-router-name colorteller-vr --route-name colorteller-route",
             f"{prefix}weft split colorteller white=0",
+            f"{prefix}weft policy set mesh/{mesh} reroute=on",
             f"{prefix}weft get proxies",
         ),
     )

@@ -99,6 +99,10 @@ class Kept:
             await asyncio.sleep(backoff.delay_seconds)
             await self._sockets_free()
 
+    def signal(self, number: int) -> bool:
+        """Send its process a signal; False while it does not run."""
+        return self._answered and self.child is not None and self.child.signal(number)
+
     async def end(self, grace_seconds: float, *, group: bool = False) -> None:
         """End it for good."""
         self._ending = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from weft.local import http
 from weft.local.board import Board
 from weft.local.client import ControlPlane
 from weft.local.kept import Kept
+from weft.local.netns import Network, Room
 from weft.local.output import LogStream
 from weft.local.plan import Plan, sidecar_environment
 from weft.local.ports import LOOPBACK, PortPool
 from weft.local.processes import Child, Processes
+from weft.local.residents import Residents
 from weft.local.watch import Watch
 
 SIDECAR_PATIENCE_SECONDS = 30.0
@@ -41,14 +43,33 @@ class Surroundings:
     environment: Mapping[str, str] = field(repr=False)
     weft: tuple[str, ...]
     """How this very program is started again."""
+    network: Network | None = None
+    """Where workloads are isolated: their own."""
+    residents: Residents | None = None
+    """And the addresses they have there."""
 
     def ready_file(self, instance: str) -> Path:
         return self.data / "run" / f"{instance}.json"
 
+    def apps_file(self, instance: str) -> Path:
+        """Where a sidecar reads at which ports its app listens."""
+        return self.data / "run" / f"{instance}.apps.json"
 
-def kept_app(name: str, plan: Plan, around: Surroundings, note: Callable[[str], None]) -> Kept:
+
+def kept_app(
+    name: str,
+    plan: Plan,
+    around: Surroundings,
+    note: Callable[[str], None],
+    room: Room | None = None,
+) -> Kept:
     """Ready once it listens on every port that is meant for it; without one, once it has stayed."""
     ports = plan.allocation.app_ports
+    command: Sequence[str] = plan.command
+    directory: Path | None = plan.directory
+    if room is not None and around.network is not None:
+        command = room.app_command(plan.command, plan.directory, around.network.isolation)
+        directory = None
     started = 0.0
 
     async def start() -> Child:
@@ -56,21 +77,23 @@ def kept_app(name: str, plan: Plan, around: Surroundings, note: Callable[[str], 
         started = around.clock.monotonic()
         around.ports.release(*ports)
         return await around.processes.start(
-            plan.command,
+            command,
             on_line=lambda line: around.log.line(name, line),
             environment=plan.environment,
-            directory=plan.directory,
+            directory=directory,
         )
 
     async def is_ready() -> bool:
+        if room is not None and not room.listens(ports):
+            return False
         for port in ports:
-            if not await http.accepts(LOOPBACK, port):
+            if room is None and not await http.accepts(LOOPBACK, port):
                 return False
         return bool(ports) or around.clock.monotonic() - started >= STAYED_SECONDS
 
     def slow() -> str:
         where = ", ".join(
-            f"{LOOPBACK}:{port} for listener {listener}"
+            f"{LOOPBACK}:{port} for listener {listener}" if room is None else f"port {port}"
             for listener, port in plan.allocation.apps.items()
         )
         return (
@@ -84,18 +107,27 @@ def kept_app(name: str, plan: Plan, around: Surroundings, note: Callable[[str], 
         note=note,
         board=around.board,
         clock=around.clock,
-        ports=ports,
+        ports=ports if room is None else (),
         slow=slow,
     )
 
 
 def kept_sidecar(
-    name: str, instance: str, plan: Plan, around: Surroundings, note: Callable[[str], None]
+    name: str,
+    instance: str,
+    plan: Plan,
+    around: Surroundings,
+    note: Callable[[str], None],
+    room: Room | None = None,
 ) -> Kept | None:
     """Ready once it says so in its ready file."""
     if plan.sidecar is None:
         return None
-    arguments = plan.sidecar
+    command = [*around.weft, "sidecar", *plan.sidecar]
+    inherited: tuple[int, ...] = ()
+    if room is not None:
+        inherited = (room.status.fileno(),)
+        command = room.command([*command, "--status-fd", str(inherited[0])], Path.cwd())
     ready_file = around.ready_file(instance)
     ports = plan.allocation.sidecar_ports
 
@@ -104,9 +136,10 @@ def kept_sidecar(
         ready_file.unlink(missing_ok=True)
         around.ports.release(*ports)
         return await around.processes.start(
-            [*around.weft, "sidecar", *arguments],
+            command,
             on_line=lambda line: around.log.line(name, line, of="sidecar"),
             environment=sidecar_environment(around.environment),
+            pass_fds=inherited,
         )
 
     async def is_ready() -> bool:

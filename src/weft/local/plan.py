@@ -13,14 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weft.local.addressing import FAMILIES, Home
 from weft.local.topology import Backend, Needs
-from weft.manifests.template import BackendOf, Placeholder, PortOf, Python, ReplicaNumber
+from weft.manifests.template import BackendOf, Bind, Placeholder, PortOf, Python, ReplicaNumber
 from weft.manifests.workload import Workload
 from weft.names import BackendPort, IngressPort, Key, Mode, Ports
 
 LOOPBACK = "127.0.0.1"
 NO_PROXY = "127.0.0.1,localhost,::1"
-_FOR_SIDECARS = ("WEFT_ENVOY", "WEFT_CONCURRENCY", "WEFT_DRAIN_TIME")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_FOR_SIDECARS = (
+    "WEFT_ENVOY",
+    "WEFT_CONCURRENCY",
+    "WEFT_DRAIN_TIME",
+    "WEFT_EGRESS_IGNORED_PORTS",
+    "WEFT_EGRESS_IGNORED_IPS",
+)
 
 
 class NotYet(Exception):
@@ -79,6 +87,8 @@ class Plan:
     node: Key | None
     addresses: Mapping[str, str]
     """What is registered: the address at which each listener is reached."""
+    forwards: tuple[tuple[int, int], ...] = ()
+    """Ports of the machine's 127.0.0.1, and the ports of an isolated workload they lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,12 @@ class Place:
     xds: str
     data: Path
     ready_file: Path
+    apps_file: Path
     environment: Mapping[str, str] = field(repr=False)
+    home: Home | None = None
+    """Its addresses, where it has a network namespace of its own."""
+    published: tuple[tuple[int, int], ...] = ()
+    """Listener, and the port of the machine at which it is to be reached."""
 
 
 def name_of(workload: Workload, replica: int) -> str:
@@ -167,6 +182,24 @@ def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
     )
 
 
+def alone(demand: Demand) -> Allocation:
+    """In a namespace of its own every app has the very port it wants."""
+    return Allocation({listener: fixed or listener for listener, fixed in demand.apps})
+
+
+def published(workload: Workload, demand: Demand) -> tuple[tuple[int, int], ...]:
+    """
+    Which ports of an isolated workload are reached from the machine, and where.
+
+    Those asked for as ``ingress``; and of a program that is no part of the mesh, which
+    nobody else reaches, every fixed one.
+    """
+    found = [(listener, fixed) for listener, fixed in demand.ingress if fixed is not None]
+    if workload.node is None:
+        found += [(listener, fixed) for listener, fixed in demand.apps if fixed is not None]
+    return tuple(found)
+
+
 def plan(
     workload: Workload, replica: int, needs: Needs | None, ports: Allocation, place: Place
 ) -> Plan:
@@ -185,11 +218,18 @@ def plan(
                 return str(replica)
             case Python():
                 return sys.executable
+            case Bind():
+                return _bind(place.home)
 
     environment = dict(place.environment)
     # What is written to a pipe would else be seen only when a buffer is full.
     environment.setdefault("PYTHONUNBUFFERED", "1")
-    environment |= _mesh_environment(needs, ports.sidecar)
+    if place.home is not None:
+        # One of the machine's would be asked for the mesh's names, and does not know them.
+        for name in _PROXY_VARIABLES:
+            environment.pop(name, None)
+            environment.pop(name.upper(), None)
+    environment |= _mesh_environment(needs, ports.sidecar, isolated=place.home is not None)
     for name, template in workload.env:
         if template is None:
             environment.pop(name, None)
@@ -201,9 +241,10 @@ def plan(
         directory=workload.directory,
         allocation=ports,
         needs=needs,
-        sidecar=_sidecar(workload.node, ports.sidecar, place),
+        sidecar=_sidecar(workload, ports.sidecar, place),
         node=workload.node,
-        addresses=_addresses(ports) if workload.node is not None else {},
+        addresses=_addresses(ports, place.home, needs) if workload.node is not None else {},
+        forwards=tuple((socket, ports.apps[listener]) for listener, socket in place.published),
     )
 
 
@@ -216,7 +257,15 @@ def sidecar_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _mesh_environment(needs: Needs, sidecar: Ports | None) -> dict[str, str]:
+def _bind(home: Home | None) -> str:
+    if home is None:
+        return LOOPBACK
+    return "::" if home.ipv6 else "0.0.0.0"
+
+
+def _mesh_environment(needs: Needs, sidecar: Ports | None, *, isolated: bool) -> dict[str, str]:
+    if isolated:
+        return {backend_variable(each): _address(each, None) for each in needs.backends}
     if sidecar is None:
         return {}
     proxy = f"http://{LOOPBACK}:{sidecar.egress}"
@@ -266,18 +315,20 @@ def _address(backend: Backend, sidecar: Ports | None) -> str:
     return f"{backend.service}:{backend.port}"
 
 
-def _sidecar(node: Key | None, ports: Ports | None, place: Place) -> tuple[str, ...] | None:
-    if node is None or ports is None:
+def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str, ...] | None:
+    if workload.node is None or not workload.sidecar:
         return None
     arguments = [
-        *("--proxy", str(node)),
+        *("--proxy", str(workload.node)),
         *("--instance", place.instance),
-        *("--mode", Mode.EXPLICIT.value),
+        *("--mode", (Mode.TRANSPARENT if ports is None else Mode.EXPLICIT).value),
         *("--xds", place.xds),
         *("--data", str(place.data)),
         *("--ready-file", str(place.ready_file)),
-        *("--egress", str(ports.egress)),
     ]
+    if ports is None:
+        return (*arguments, "--intercept")
+    arguments += ["--egress", str(ports.egress), "--apps", str(place.apps_file)]
     for ingress in ports.ingress:
         arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]
     for backend in ports.backends:
@@ -285,7 +336,10 @@ def _sidecar(node: Key | None, ports: Ports | None, place: Place) -> tuple[str, 
     return tuple(arguments)
 
 
-def _addresses(ports: Allocation) -> dict[str, str]:
+def _addresses(ports: Allocation, home: Home | None, needs: Needs) -> dict[str, str]:
+    if home is not None:
+        v6 = FAMILIES.get(needs.ip_preference, FAMILIES[None]).v6_first
+        return {str(listener): home.at(app, v6=v6) for listener, app in ports.apps.items()}
     if ports.sidecar is None:
         return {str(listener): f"{LOOPBACK}:{app}" for listener, app in ports.apps.items()}
     return {str(each.listener): f"{LOOPBACK}:{each.socket}" for each in ports.sidecar.ingress}

@@ -19,11 +19,16 @@ def check(
     environment: Mapping[str, str],
     *,
     setting_of_port: Mapping[int, Setting] | None = None,
+    isolated: bool = False,
 ) -> None:
-    """Raises what the operator has to mend; ``setting_of_port`` names the flag behind a port."""
+    """
+    Raises what the operator has to mend; ``setting_of_port`` names the flag behind a port.
+
+    ``isolated``: apps have ports of their own, which nobody else can take.
+    """
     if found := list(_missing(workloads, environment)):
         raise Invalid(found)
-    _check_ports(settings, workloads, setting_of_port or {})
+    _check_ports(settings, workloads, setting_of_port or {}, isolated=isolated)
 
 
 def _missing(workloads: Sequence[Workload], environment: Mapping[str, str]) -> Iterator[Problem]:
@@ -47,7 +52,11 @@ def _missing(workloads: Sequence[Workload], environment: Mapping[str, str]) -> I
 
 
 def _check_ports(
-    settings: Settings, workloads: Sequence[Workload], setting_of_port: Mapping[int, Setting]
+    settings: Settings,
+    workloads: Sequence[Workload],
+    setting_of_port: Mapping[int, Setting],
+    *,
+    isolated: bool,
 ) -> None:
     if settings.api.path:
         raise CannotStart(
@@ -83,7 +92,8 @@ def _check_ports(
             want(address.host, address.port, what, fix)
     for workload in workloads:
         fixed = [(each.port, "ingress") for each in workload.ingress]
-        fixed += [(each.fixed, "ports") for each in workload.ports or () if each.fixed]
+        if not isolated or workload.node is None:
+            fixed += [(each.fixed, "ports") for each in workload.ports or () if each.fixed]
         for port, key in fixed:
             fix = f"stop what listens there, or change {key}: in {workload.source}"
             if port in setting_of_port:

@@ -99,11 +99,17 @@ class Child(asyncio.SubprocessProtocol):
             self._transport.close()
         return self.exited.result()
 
-    def terminate(self) -> None:
-        """Ask the process to end; what it started is its own business."""
+    def signal(self, number: int) -> bool:
+        """Send the process alone a signal; False when it has ended."""
         if self.alive and self.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
+                return True
+        return False
+
+    def terminate(self) -> None:
+        """Ask the process to end; what it started is its own business."""
+        self.signal(signal.SIGTERM)
 
     def terminate_group(self) -> None:
         """Ask the process and what it started to end, as Ctrl-C at a terminal would."""
@@ -157,8 +163,9 @@ class Processes:
         on_line: OnLine,
         environment: Mapping[str, str],
         directory: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Child:
-        """Start one; OSError when it cannot be."""
+        """Start one; OSError when it cannot be. ``pass_fds`` are the descriptors it inherits."""
         loop = asyncio.get_running_loop()
         _, child = await loop.subprocess_exec(
             lambda: Child(on_line, self._gone),
@@ -169,6 +176,7 @@ class Processes:
             cwd=directory,
             env=dict(environment),
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
         )
         if child.alive:
             self._children.add(child)

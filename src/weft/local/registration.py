@@ -16,6 +16,7 @@ SETTLE_SECONDS = 5.0
 """How long the others get to accept that a replica has gone, before it really goes."""
 _RETRY_SECONDS = 1.0
 _RECONNECT_SECONDS = 0.5
+_ON_ITS_WAY_SECONDS = 0.5
 
 
 class Registration:
@@ -47,6 +48,17 @@ class Registration:
             await self._board.until(self._is_ready)
             await self._hold()
             await self._withdraw()
+
+    async def move(self, addresses: Mapping[str, str]) -> None:
+        """To other addresses, and wait until every proxy has accepted them; WeftError when that fails."""
+        revision = await self._control_plane.register(
+            self._node, self._instance, addresses, LEASE_SECONDS
+        )
+        self._addresses = addresses
+        if revision is not None:
+            await self._control_plane.wait(revision, SETTLE_SECONDS)
+        # What was on its way to the old address when they accepted arrives there yet.
+        await asyncio.sleep(_ON_ITS_WAY_SECONDS)
 
     async def leave(self, *, settle: bool) -> None:
         """Out of the registry for good; with ``settle``, wait until every proxy has accepted that."""

@@ -8,22 +8,30 @@ One replica of a workload: its sidecar, its app and its place in the registry.
 
 App and sidecar are restarted each on its own, with the same ports, so that a
 sidecar finds its last accepted configuration again and the other one stays up.
+Running is also left and entered again in place: see ``replacement``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
+from weft.errors import Conflict, WeftError
 from weft.local import plan as plans
+from weft.local import replacement
+from weft.local.addressing import hosts
 from weft.local.kept import Kept, PortsTaken
+from weft.local.netns import Room, machine_hosts
 from weft.local.parts import Surroundings, kept_app, kept_sidecar
 from weft.local.plan import NotYet, Plan
 from weft.local.ports import LOOPBACK
 from weft.local.registration import Registration
+from weft.local.topology import Needs
 from weft.manifests.workload import Workload
+from weft.sidecar.wakeup import RENEW_SIGNAL
 
 DRAIN_SECONDS = 9.0
 """The sidecar's own drain time, and what it takes to end Envoy after that."""
@@ -62,7 +70,12 @@ class Replica:
         self._app: Kept | None = None
         self._sidecar: Kept | None = None
         self._registration: Registration | None = None
+        self._room: Room | None = None
         self._noticed: set[str] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._successor: Kept | None = None
+        """An app that is to take the place of the present one."""
+        self._replacing = asyncio.Lock()
 
     # --- for the supervisor ---
 
@@ -108,8 +121,38 @@ class Replica:
         self._around.board.poke()
         await self._around.board.until(lambda: self._phase is State.STOPPED or self._wanted)
 
+    async def replace(self, workload: Workload, seconds: float) -> str | None:
+        """
+        Another process in its place, as the workload is written now.
+
+        None: nobody noticed; else why there was a pause. WeftError: the old one goes on.
+        """
+        async with self._replacing:
+            if not self._wanted:
+                self.workload = workload
+                return "it is stopped, and will start with it"
+            why: str | None = "it was not running"
+            if self.state is State.RUNNING and self._plan is not None:
+                needs = self._needs(workload)
+                why = replacement.obstacle(self.workload, workload, self._plan.needs, needs)
+                if self._room is not None:
+                    why = "it has a network of its own, where two cannot have one port"
+                if why is None:
+                    await self._replace_in_place(workload, needs)
+                    return None
+            await self.stop()
+            self.workload = workload
+            self.start()
+            await self._around.board.until(
+                lambda: self.state in (State.RUNNING, State.RESTARTING) or bool(self.waits_for),
+                seconds,
+            )
+            return why
+
     def notice(self) -> None:
         """Say how its virtual node has outgrown it, each thing once."""
+        if self._room is not None and self._around.network is not None:
+            self._around.network.files(self.instance).renew_hosts(self._hosts())
         if self._plan is None or self.workload.node is None or self._phase is not State.STARTING:
             return
         needs = self._around.watch.topology.needs(self.workload.node)
@@ -134,6 +177,9 @@ class Replica:
             "restarts": sum(part.exits for part in self._parts),
             "waitsFor": self.waits_for or None,
         }
+        if self._room is not None:
+            home = self._room.home
+            found |= {"ipv4": home.v4, "ipv6": home.v6, "enter": self._room.enter}
         if self._plan is not None:
             found |= _ports_json(self._plan)
         return found
@@ -166,8 +212,8 @@ class Replica:
             self._around.board.poke()
 
     def _planned(self) -> Plan:
-        around, node = self._around, self.workload.node
-        needs = around.watch.topology.needs(node) if node is not None else None
+        around = self._around
+        needs = self._needs(self.workload)
         demand = plans.demand(self.workload, needs)
         held: list[int] = []
 
@@ -175,22 +221,38 @@ class Replica:
             held.append(around.ports.take())
             return held[-1]
 
-        place = plans.Place(
-            instance=self.instance,
-            xds=around.xds,
-            data=around.data,
-            ready_file=around.ready_file(self.instance),
-            environment=around.environment,
-        )
         try:
+            if around.residents is not None:
+                published = plans.published(self.workload, demand)
+                for _, port in published:
+                    around.ports.hold_fixed(port)
+                    held.append(port)
+                home = around.residents.home(self.workload, self.number)
+                place = replace(self._place(), home=home, published=published)
+                return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
                 around.ports.hold_fixed(port)
                 held.append(port)
             ports = plans.allocation(demand, take)
-            return plans.plan(self.workload, self.number, needs, ports, place)
+            return plans.plan(self.workload, self.number, needs, ports, self._place())
         except NotYet:
             around.ports.release(*held)
             raise
+
+    def _needs(self, workload: Workload) -> Needs | None:
+        node = workload.node
+        return self._around.watch.topology.needs(node) if node is not None else None
+
+    def _place(self) -> plans.Place:
+        around = self._around
+        return plans.Place(
+            instance=self.instance,
+            xds=around.xds,
+            data=around.data,
+            ready_file=around.ready_file(self.instance),
+            apps_file=around.apps_file(self.instance),
+            environment=around.environment,
+        )
 
     # --- living ---
 
@@ -198,8 +260,19 @@ class Replica:
         """From the first process to the last one gone."""
         around = self._around
         self._plan, self._noticed = plan, set()
-        self._app = kept_app(self.name, plan, around, self._note)
-        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note)
+        room: Room | None = None
+        try:
+            room = await self._furnished(plan)
+        except (WeftError, OSError) as error:
+            self._wait_for(str(error))
+            around.ports.release(*(port for port, _ in plan.forwards))
+            self._plan = None
+            await around.board.until(lambda: not self._wanted, _RETRY_SECONDS)
+            return
+        if plan.sidecar is not None and room is None:
+            replacement.tell(around.apps_file(self.instance), plan.allocation.apps)
+        self._app = kept_app(self.name, plan, around, self._note, room)
+        self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note, room)
         if plan.node is not None and plan.addresses:
             self._registration = Registration(
                 plan.node,
@@ -213,7 +286,8 @@ class Replica:
         self._enter(State.STARTING)
         taken = ""
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as self._tasks:
+                tasks = self._tasks
                 if self._sidecar is not None:
                     tasks.create_task(self._sidecar.run(), name=f"{self.name} sidecar")
                 tasks.create_task(self._run_app(self._app, self._sidecar), name=self.name)
@@ -225,9 +299,39 @@ class Replica:
         except* PortsTaken as found:
             taken = str(found.exceptions[0])
         finally:
-            await self._end(plan)
+            await self._end(self._plan)
         if taken:
             self._note(f"{taken}; it is started anew")
+
+    async def _furnished(self, plan: Plan) -> Room | None:
+        """Where workloads are isolated: its namespace, with the ways into it from the machine."""
+        around = self._around
+        if around.network is None or around.residents is None:
+            return None
+        home = around.residents.home(self.workload, self.number)
+        room = self._room = await around.network.room(home, self.instance, self._hosts())
+        for port, target in plan.forwards:
+            around.ports.release(port)
+            try:
+                around.network.forward(f"{self.instance}:{port}", port, home.v4, target)
+            except OSError:
+                await self._leave_room(plan)
+                raise
+        return room
+
+    async def _leave_room(self, plan: Plan) -> None:
+        room, self._room = self._room, None
+        if room is not None and self._around.network is not None:
+            self._around.network.unforward(
+                *(f"{self.instance}:{port}" for port, _ in plan.forwards)
+            )
+            await room.close()
+
+    def _hosts(self) -> str:
+        assert self._around.residents is not None
+        mesh = self.workload.node.mesh if self.workload.node is not None else None
+        names = self._around.residents.names(self._around.watch.topology, mesh)
+        return hosts(machine_hosts(), names)
 
     async def _until_unwanted(self) -> None:
         await self._around.board.until(lambda: not self._wanted)
@@ -244,6 +348,8 @@ class Replica:
         if self._registration is not None:
             await self._registration.leave(settle=not self._closing)
         app, sidecar = self._app, self._sidecar
+        if self._successor is not None:
+            await self._successor.end(GRACE_SECONDS, group=True)
         if sidecar is not None and not self._closing:
             await sidecar.end(DRAIN_SECONDS)
         elif sidecar is not None:
@@ -253,8 +359,56 @@ class Replica:
             await app.end(GRACE_SECONDS, group=True)
         if sidecar is not None:
             await sidecar.end(GRACE_SECONDS)
+        await self._leave_room(plan)
         self._around.ports.release(*plan.allocation.app_ports, *plan.allocation.sidecar_ports)
         self._app = self._sidecar = self._registration = self._plan = None
+
+    # --- another in its place ---
+
+    async def _replace_in_place(self, workload: Workload, needs: Needs | None) -> None:
+        around, before, old = self._around, self._plan, self._app
+        assert before is not None
+        assert old is not None
+        assert self._tasks is not None
+        apps = {listener: around.ports.take() for listener in before.allocation.apps}
+        try:
+            allocation = replacement.moved(before.allocation, apps)
+            plan = plans.plan(workload, self.number, needs, allocation, self._place())
+        except NotYet as reason:
+            around.ports.release(*apps.values())
+            raise Conflict(f"the new one would wait for {reason}; the old one goes on") from None
+        new = self._successor = kept_app(self.name, plan, around, self._note)
+        self._note("a new one starts beside it")
+        self._tasks.create_task(new.run(), name=f"{self.name} successor")
+        try:
+            await replacement.until_it_runs(new)
+            await self._lead_to(plan, before)
+        except BaseException:
+            await new.end(GRACE_SECONDS, group=True)
+            around.ports.release(*apps.values())
+            self._successor = None
+            raise
+        self._app, self._plan, self._successor = new, plan, None
+        self.workload = workload
+        await old.end(GRACE_SECONDS, group=True)
+        around.ports.release(*before.allocation.app_ports)
+        self._note("the new one has its place")
+
+    async def _lead_to(self, plan: Plan, before: Plan) -> None:
+        """Requests go to a new app from now on; WeftError, and they go where they went."""
+        around, sidecar = self._around, self._sidecar
+        if sidecar is None:
+            if self._registration is not None:
+                await self._registration.move(plan.addresses)
+            return
+        apps_file = around.apps_file(self.instance)
+        replacement.tell(apps_file, plan.allocation.apps)
+        try:
+            await replacement.renewed(sidecar, around.ready_file(self.instance))
+        except WeftError:
+            replacement.tell(apps_file, before.allocation.apps)
+            sidecar.signal(RENEW_SIGNAL)
+            raise
 
     # --- small ---
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,22 @@ from weft.local.applying import Applying, apply
 from weft.local.board import Board
 from weft.local.client import ControlPlane
 from weft.local.control import ControlServer
+from weft.local.isolation import Isolate, Isolation, possible
 from weft.local.kept import Kept
 from weft.local.lock import locked
+from weft.local.netns import Network
 from weft.local.output import LogStream
 from weft.local.parts import THIS_PROGRAM, Surroundings
 from weft.local.ports import PortPool
 from weft.local.processes import Processes
 from weft.local.replica import State
+from weft.local.residents import Residents
 from weft.local.supervisor import Supervisor
 from weft.local.traffic import Traffic
 from weft.local.watch import Watch
 from weft.manifests import specs
 from weft.manifests.files import Loaded, load
+from weft.manifests.workload import Workload
 from weft.settings import Address, Setting, Settings
 
 CONTROL_PLANE_SECONDS = 60.0
@@ -78,6 +84,8 @@ class UpOptions:
     """The flag behind a port that a file fixes."""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     weft: tuple[str, ...] = THIS_PROGRAM
+    isolate: Isolate = Isolate.NO
+    """Whether each workload gets a network namespace of its own."""
 
 
 def up(options: UpOptions) -> int:
@@ -87,23 +95,53 @@ def up(options: UpOptions) -> int:
         said = "a CloudFormation template is for weft apply, not for weft up"
         raise Invalid(Problem(f"{each.path}:1", said) for each in loaded.templates)
     specs.check(loaded.definitions)
+    isolation, why_not = _isolation(options, loaded)
     with locked(options.settings.data):
         preflight.check(
             options.settings,
             loaded.workloads,
             options.environment,
             setting_of_port=options.setting_of_port,
+            isolated=isolation is not None,
         )
-        return asyncio.run(Runner(options, loaded, SystemClock()).run())
+        runner = Runner(options, loaded, SystemClock(), isolation)
+        if why_not:
+            runner.say_first(f"not isolated: {why_not}; workloads run in explicit mode")
+        return asyncio.run(runner.run())
+
+
+def _isolation(options: UpOptions, loaded: Loaded) -> tuple[Isolation | None, str]:
+    """How workloads are isolated, or why they are not although it was asked for."""
+    if options.isolate is Isolate.NO or not loaded.workloads:
+        return None, ""
+    try:
+        return possible(options.environment, loaded.workloads), ""
+    except CannotStart as error:
+        if options.isolate is Isolate.REQUIRE:
+            raise
+        return None, error.message
 
 
 class Runner:
-    def __init__(self, options: UpOptions, loaded: Loaded, clock: Clock) -> None:
+    def __init__(
+        self,
+        options: UpOptions,
+        loaded: Loaded,
+        clock: Clock,
+        isolation: Isolation | None = None,
+    ) -> None:
         self._options = options
         self._loaded = loaded
         self._clock = clock
         self._ports = PortPool()
         self._settings = serving.with_ports(options.settings, self._ports)
+        self._said_first: list[str] = []
+        self._directory: str | None = None
+        if isolation is not None:
+            # A short path: that of a Unix socket may have a hundred bytes.
+            self._directory = tempfile.mkdtemp(prefix="weft-")
+            socket = self._settings.xds_socket or Path(self._directory) / "xds.sock"
+            self._settings = replace(self._settings, xds_socket=socket)
         self._log = LogStream(
             clock=clock,
             color=options.color,
@@ -116,6 +154,12 @@ class Runner:
         self._processes = Processes()
         self._client = ControlPlane(self._settings.api)
         self._watch = Watch(self._client, self._board)
+        self._network: Network | None = None
+        if isolation is not None:
+            run = self._settings.data / "run"
+            self._network = Network(
+                isolation, self._processes, run, lambda line: self._log.note("network", line)
+            )
         self._around = Surroundings(
             control_plane=self._client,
             watch=self._watch,
@@ -124,10 +168,16 @@ class Runner:
             board=self._board,
             log=self._log,
             clock=clock,
-            xds=serving.xds_for_sidecars(self._settings),
+            xds=serving.xds_for_sidecars(self._settings)
+            if isolation is None
+            else f"unix:{self._settings.xds_socket}",
             data=self._settings.data,
             environment=options.environment,
             weft=options.weft,
+            network=self._network,
+            residents=None
+            if isolation is None
+            else Residents(loaded.workloads, ipv6=isolation.ipv6),
         )
         self._control_plane = self._kept_control_plane()
         self._supervisor = Supervisor(loaded.workloads, self._around)
@@ -137,6 +187,10 @@ class Runner:
         self._signals: list[int] = []
         self._is_up = False
         self._failure: WeftError | None = None
+
+    def say_first(self, sentence: str) -> None:
+        """Once it runs."""
+        self._said_first.append(sentence)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -151,6 +205,8 @@ class Runner:
             self._failure = _first(found)
         finally:
             self._ports.close()
+            if self._directory is not None:
+                shutil.rmtree(self._directory, ignore_errors=True)
             self._log.close()
         if self._failure is not None:
             raise self._failure
@@ -175,6 +231,8 @@ class Runner:
             if task.get_name() == "traffic":
                 task.cancel()
         await self._supervisor.close()
+        if self._network is not None:
+            await self._network.close()
         await self._control.close()
         await self._control_plane.end(CONTROL_PLANE_GRACE_SECONDS)
         for task in owned:
@@ -185,6 +243,9 @@ class Runner:
     async def _come_up(self, own: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
         try:
             self._greet()
+            if self._network is not None:
+                await self._network.open()
+                own(self._watch_network(self._network), "network")
             own(self._control_plane.run(), serving.NAME)
             await self._until_it_answers()
             await apply(self._client, self._loaded, self._options.applying, self._log)
@@ -202,6 +263,13 @@ class Runner:
             self._failure = error
             self._told.set()
 
+    async def _watch_network(self, network: Network) -> None:
+        """Without it nobody reaches anybody: better an end that is seen."""
+        await asyncio.wait({network.hub_gone})
+        if not self._told.is_set():
+            self._failure = CannotStart("the network of the workloads ended by itself")
+            self._told.set()
+
     def _greet(self) -> None:
         names = [replica.name for replica in self._supervisor.replicas]
         self._log.expect([serving.NAME, *names])
@@ -210,6 +278,8 @@ class Runner:
         except PackageNotFoundError:
             own = ""
         self._log.say(f"weft {own}".rstrip() + f"   data {_short(self._settings.data)}")
+        for sentence in self._said_first:
+            self._log.say(f"  ! {sentence}")
 
     async def _until_it_answers(self) -> None:
         began = self._clock.monotonic()
@@ -284,10 +354,20 @@ class Runner:
                 return await self._supervisor.stop(name)
             case "start" if isinstance(name, str):
                 return await self._supervisor.start(name, START_SECONDS)
-            case "stop" | "start":
+            case "restart" if isinstance(name, str):
+                return await self._supervisor.restart(name, self._reread(), START_SECONDS)
+            case "stop" | "start" | "restart":
                 raise BadRequest("which workload?", fix='give "workload": NAME')
             case op:
-                raise BadRequest(f"{op!r} is no operation", fix="use status, stop or start")
+                raise BadRequest(
+                    f"{op!r} is no operation", fix="use status, stop, start or restart"
+                )
+
+    def _reread(self) -> dict[str, Workload]:
+        """The workloads as the files have them now."""
+        options = self._options
+        loaded = load(options.files, options.environment, mesh=options.mesh)
+        return {each.name: each for each in loaded.workloads}
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -24,6 +24,7 @@ from weft.settings import (
     QUOTAS,
     REGION,
     XDS,
+    XDS_SOCKET,
     Settings,
 )
 
@@ -49,6 +50,7 @@ def xds_for_sidecars(settings: Settings) -> str:
 def arguments(settings: Settings) -> list[str]:
     return [
         *("serve", API.flag, str(settings.api), XDS.flag, str(settings.xds)),
+        *((XDS_SOCKET.flag, str(settings.xds_socket)) if settings.xds_socket else ()),
         *(DATA.flag, str(settings.data), REGION.flag, settings.region),
         *(ACCOUNT.flag, settings.account),
         *((HOST.flag, ",".join(settings.hosts)) if settings.hosts else ()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -68,6 +68,33 @@ class Supervisor:
             seconds,
         )
         return _answer(replicas, before)
+
+    async def restart(
+        self, name: str, workloads: Mapping[str, Workload], seconds: float
+    ) -> dict[str, Any]:
+        """Replace one replica after the other, from what the files say now."""
+        replicas = self.named(name)
+        found = []
+        for replica in replicas:
+            workload = workloads.get(replica.workload.name)
+            if workload is None:
+                raise NotFound(
+                    f"the files no longer have a workload {replica.workload.name}",
+                    fix=f"put it back, or take it down: weft stop {replica.workload.name}",
+                )
+            began = self._around.clock.monotonic()
+            changed = workload != replica.workload
+            paused = await replica.replace(workload, seconds)
+            took = round(self._around.clock.monotonic() - began, 3)
+            found.append(
+                {
+                    **replica.to_json(),
+                    "paused": paused,
+                    "changed": changed,
+                    "seconds": took,
+                }
+            )
+        return {"replicas": found}
 
     def named(self, name: str) -> list[Replica]:
         """``web`` is all replicas of a workload, ``web/1`` one of them."""

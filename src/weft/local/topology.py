@@ -29,8 +29,12 @@ class Backend:
 
     @property
     def by_proxy(self) -> bool:
-        """HTTP/1.1 clients reach it through ``http_proxy``; others need a port of their own."""
-        return self.protocol == "http"
+        """
+        HTTP/1.1 clients reach it through ``http_proxy``; others need a port of their own.
+
+        Envoy refuses a proxy's request line whose host has an underscore.
+        """
+        return self.protocol == "http" and "_" not in self.service
 
     def __str__(self) -> str:
         return f"{self.service}:{self.port} ({self.protocol})"
@@ -44,6 +48,8 @@ class Needs:
     backends: tuple[Backend, ...] = ()
     dangling: tuple[str, ...] = ()
     """Backends that lead nowhere yet: the service, its provider or its listeners are missing."""
+    ip_preference: str | None = None
+    """By which family it is called: its own preference, else its mesh's."""
 
 
 class Topology:
@@ -79,6 +85,32 @@ class Topology:
             tuple(sorted(_listeners(spec))),
             tuple(sorted(set(backends))),
             tuple(sorted(set(dangling))),
+            self.ip_preference(node),
+        )
+
+    def ip_preference(self, node: Key) -> str | None:
+        """App Mesh's words for it; None where neither the node nor its mesh says."""
+        own = (self._specs.get(node) or {}).get("serviceDiscovery") or {}
+        mesh = self._specs.get(Key.of_mesh(node.mesh)) or {}
+        for found in (own.get("dns"), own.get("awsCloudMap"), mesh.get("serviceDiscovery")):
+            if given := (found or {}).get("ipPreference"):
+                return str(given)
+        return None
+
+    def host_names(self, mesh: str) -> Mapping[str, tuple[Key, ...]]:
+        """Every name that DNS would know: the virtual nodes behind it."""
+        found: dict[str, tuple[Key, ...]] = {}
+        for key, spec in self._specs.items():
+            if key.mesh == mesh and key.kind is Kind.VIRTUAL_NODE:
+                dns = (spec.get("serviceDiscovery") or {}).get("dns") or {}
+                if name := dns.get("hostname"):
+                    found[str(name)] = (*found.get(str(name), ()), key)
+        return found
+
+    def services(self, mesh: str) -> tuple[str, ...]:
+        """The names of a mesh's virtual services."""
+        return tuple(
+            key.name for key in self._specs if key.mesh == mesh and key.kind is Kind.VIRTUAL_SERVICE
         )
 
     def _behind(self, service: Key) -> Iterator[Listener]:

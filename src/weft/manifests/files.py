@@ -16,11 +16,12 @@ from weft.manifests import cli_json, weft_yaml
 from weft.manifests.definition import Definition, in_order
 from weft.manifests.document import Document, json_document, nearest, yaml_roots
 from weft.manifests.kubernetes import Manifests
+from weft.manifests.policies import PolicyDefinition
 from weft.manifests.recognise import Sort, sort_of
 from weft.manifests.template import BackendOf, PortOf
 from weft.manifests.terraform import State
 from weft.manifests.workload import Workload
-from weft.names import Key, Kind
+from weft.names import Kind
 
 SUFFIXES = (".yaml", ".yml", ".json", ".template", ".tfstate")
 MAX_BYTES = 16 * 1024 * 1024
@@ -51,6 +52,7 @@ class Loaded:
     """What was left out of what was read, with its place."""
     foreign: Mapping[str, int] = field(default_factory=dict)
     """How many Kubernetes objects of kinds that are none of ours were passed over, by kind."""
+    policies: tuple[PolicyDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class _Loading:
         self._warnings: list[Problem] = []
         self._definitions: list[Definition] = []
         self._workloads: list[Workload] = []
+        self._policies: list[PolicyDefinition] = []
         self._templates: list[StackTemplate] = []
         self._meshes: list[str] = [mesh] if mesh else []
         self._manifests = Manifests(self.problems, self._warnings)
@@ -132,6 +135,7 @@ class _Loading:
             reader.read()
             self._definitions += reader.definitions
             self._workloads += reader.workloads
+            self._policies += reader.policies
 
     def _documents(self, text: _Text) -> Iterator[tuple[Document, Sort]]:
         """The documents of a text with their sorts; templates and foreign objects are noted."""
@@ -173,9 +177,10 @@ class _Loading:
     def loaded(self) -> Loaded:
         """All together; Invalid with every problem of every file."""
         agreed = {*self._meshes, *(each.key.mesh for each in self._definitions)}
+        agreed |= {each.key.mesh for each in self._policies}
         only = self._mesh or (next(iter(agreed)) if len(agreed) == 1 else None)
         definitions = [*self._definitions, *self._manifests.definitions(only)]
-        self.problems += _twice(definitions, self._workloads)
+        self.problems += _twice(definitions, self._workloads, self._policies)
         self.problems += _placeholders(definitions, self._workloads)
         if self.problems:
             raise Invalid(dict.fromkeys(self.problems))
@@ -187,6 +192,7 @@ class _Loading:
             tuple(self._templates),
             tuple(dict.fromkeys(self._warnings)),
             dict(sorted(Counter(self._manifests.foreign).items())),
+            tuple(self._policies),
         )
 
 
@@ -255,8 +261,15 @@ def _decoded(name: str, raw: bytes, problems: list[Problem]) -> str | None:
         return None
 
 
-def _twice(definitions: list[Definition], workloads: list[Workload]) -> Iterator[Problem]:
-    seen: dict[Key | str, str] = {}
+def _twice(
+    definitions: list[Definition], workloads: list[Workload], policies: list[PolicyDefinition]
+) -> Iterator[Problem]:
+    seen: dict[object, str] = {}
+    for policy in policies:
+        first = seen.setdefault(("policy", policy.key), policy.source)
+        if first != policy.source:
+            said = f"{policy.key} has a policy in {first} already"
+            yield Problem(policy.source, said)
     for definition in definitions:
         first = seen.setdefault(definition.key, definition.source)
         if first != definition.source:

@@ -2,8 +2,8 @@
 ``${…}`` in files: the environment's when a file is read, a replica's when it is started.
 
 ``${VAR}`` and ``${VAR:-default}`` come from the environment. ``${port.9080}``,
-``${backend.NAME}``, ``${backend.NAME:PORT}``, ``${replica}`` and ``${python}`` are
-known per replica only. ``$${`` is a plain ``${``.
+``${backend.NAME}``, ``${backend.NAME:PORT}``, ``${bind}``, ``${replica}`` and
+``${python}`` are known per replica only. ``$${`` is a plain ``${``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,15 @@ class Python:
         return "${python}"
 
 
-Placeholder = PortOf | BackendOf | ReplicaNumber | Python
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """``${bind}``: the host a replica's app listens on so that its callers reach it."""
+
+    def __str__(self) -> str:
+        return "${bind}"
+
+
+Placeholder = PortOf | BackendOf | ReplicaNumber | Python | Bind
 
 
 class Unreadable(ValueError):
@@ -120,6 +128,8 @@ def _meaning(
         yield ReplicaNumber()
     elif inside == "python":
         yield Python()
+    elif inside == "bind":
+        yield Bind()
     elif found := re.fullmatch(r"port\.([0-9]{1,5})", inside):
         yield PortOf(int(found[1]))
     elif inside.startswith("backend."):
@@ -142,7 +152,7 @@ def _meaning(
     else:
         raise Unreadable(
             f"${{{inside}}} means nothing; known are ${{VAR}}, ${{VAR:-default}}, ${{port.9080}}, "
-            "${backend.NAME}, ${backend.NAME:PORT}, ${replica} and ${python}"
+            "${backend.NAME}, ${backend.NAME:PORT}, ${bind}, ${replica} and ${python}"
         )
 
 

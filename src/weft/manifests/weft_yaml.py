@@ -3,6 +3,7 @@
 
     mesh: NAME                    # fills in meshName below
     resources: [{kind, …create input}]
+    policies: [{for: mesh, …}]    # Weft's own; for a resource: virtualService/S and so on
     workloads: {NAME: {command, env, virtualNode, replicas, ports, ingress, sidecar, dir}}
 
 Several documents in one file are read as one after the other; a document may
@@ -20,10 +21,11 @@ from typing import Any
 from weft.errors import Problem
 from weft.manifests.definition import Definition, definition
 from weft.manifests.document import MAX_PROBLEMS, Document, Path, nearest, shown
+from weft.manifests.policies import PolicyDefinition, policy_definition
 from weft.manifests.template import Template
 from weft.manifests.workload import AppPort, Ingress, Workload, node_key
 
-TOP = ("mesh", "resources", "workloads")
+TOP = ("mesh", "resources", "policies", "workloads")
 WORKLOAD = (
     "command",
     "env",
@@ -64,6 +66,7 @@ class Reader:
         self._problems = problems
         self.definitions: list[Definition] = []
         self.workloads: list[Workload] = []
+        self.policies: list[PolicyDefinition] = []
 
     def read(self) -> None:
         match self._document.value:
@@ -78,7 +81,9 @@ class Reader:
             case dict() as value:
                 self._page(value)
             case value:
-                self._problem((), f"expected mesh, resources and workloads, not {value!r:.40}")
+                self._problem(
+                    (), f"expected mesh, resources, policies and workloads, not {value!r:.40}"
+                )
 
     def _page(self, value: Mapping[Any, Any]) -> None:
         for name in value:
@@ -94,6 +99,13 @@ class Reader:
                 self._resources(resources, ("resources",))
             case _:
                 self._problem(("resources",), "resources must be a list")
+        match value.get("policies"):
+            case None:
+                pass
+            case list() as policies:
+                self._policies(policies)
+            case _:
+                self._problem(("policies",), "policies must be a list: - {for: mesh, …}")
         match value.get("workloads"):
             case None:
                 pass
@@ -111,6 +123,13 @@ class Reader:
             found = definition(value, self._document, at, self._mesh, self._problems)
             if found is not None:
                 self.definitions.append(found)
+
+    def _policies(self, values: list[Any]) -> None:
+        for i, value in enumerate(values):
+            at: Path = ("policies", i)
+            found = policy_definition(value, self._document, at, self._mesh, self._problem)
+            if found is not None:
+                self.policies.append(found)
 
     def _workload(self, name: str, body: Any) -> None:
         at: Path = ("workloads", name)

@@ -8,6 +8,8 @@ MEMBERS: Mapping[str, str] = {
     "accessLog": "Where requests are logged, one line each.",
     "acm": "A certificate or authority kept in AWS Certificate Manager.",
     "action": "Where matching requests go.",
+    "amazonaws": "Whether *.amazonaws.com at port 443 may be called under DROP_ALL; true unless "
+    "given.",
     "attributes": "Only Cloud Map instances that have all of these attributes are used.",
     "awsCloudMap": "Instances are looked up in AWS Cloud Map.",
     "backendDefaults": "How this workload speaks to every backend that has no policy of its own.",
@@ -80,6 +82,7 @@ MEMBERS: Mapping[str, str] = {
     "queryParameters": "Conditions on the query; all of them must hold.",
     "range": "A whole number within limits.",
     "regex": "A regular expression (RE2) for the whole text.",
+    "reroute": "Whether requests leave targets without a live instance; false unless given.",
     "responseType": "LOADBALANCER uses one address at a time, ENDPOINTS all that DNS answers.",
     "retryPolicy": "When a failed request is sent again. Unless given: twice, after connection "
     "errors, resets and 503.",

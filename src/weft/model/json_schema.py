@@ -9,6 +9,7 @@ from typing import Any
 
 from weft.model.codec import SPECS
 from weft.model.described import described
+from weft.model.policy import KINDS as POLICY_KINDS
 from weft.names import Kind
 
 Schema = dict[str, Any]
@@ -70,6 +71,46 @@ def schema(kind: Kind) -> Schema:
         },
         "required": [*_names(kind), *(() if kind is Kind.MESH else ("spec",))],
         "additionalProperties": False,
+        "$defs": {
+            name: _object(name, definition) for name, definition in sorted(definitions.items())
+        },
+    }
+
+
+POLICY = "policy"
+"""What a schema is asked for by, beside the kinds."""
+
+_ABOUT = {
+    Kind.MESH: "^mesh(/[^/]+)?$",
+    Kind.ROUTE: "^(mesh/[^/]+/)?virtualRouter/[^/]+/route/[^/]+$",
+    Kind.VIRTUAL_SERVICE: "^(mesh/[^/]+/)?virtualService/[^/]+$",
+    Kind.VIRTUAL_NODE: "^(mesh/[^/]+/)?virtualNode/[^/]+$",
+}
+
+
+@cache
+def policy_schema() -> Schema:
+    """One item of ``policies:``, whatever it is about; treat it as read-only."""
+    choices: list[Schema] = []
+    definitions: Schema = {}
+    for kind, model in POLICY_KINDS.items():
+        made = model.model_json_schema(by_alias=True)
+        definitions |= made.pop("$defs", {})
+        item = _object(model.__name__, made)
+        about = {
+            "type": "string",
+            "title": "For",
+            "pattern": _ABOUT[kind],
+            "description": f"The {_words(kind.value).lower()} that the policy is about.",
+        }
+        choices.append(
+            {**item, "properties": {"for": about, **item["properties"]}, "required": ["for"]}
+        )
+    return {
+        "$schema": DIALECT,
+        "$id": f"/weft/v1/schema/{POLICY}",
+        "title": "Policy",
+        "oneOf": choices,
         "$defs": {
             name: _object(name, definition) for name, definition in sorted(definitions.items())
         },

@@ -10,7 +10,8 @@ from weft import names
 from weft.ir import route as ir
 from weft.ir.cluster import Protocol
 from weft.ir.value import value
-from weft.resolve import routes, specs
+from weft.resolve import routes
+from weft.resolve.policies import Outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
 
@@ -22,6 +23,9 @@ LOOPBACK_REFUSED = (
 NO_BACKEND = (
     "no backend of this virtual node has this host and port, and the mesh's egress filter is "
     "DROP_ALL: check the name, the port and the node's backends\n"
+)
+NOT_AT_THIS_PORT = (
+    "this virtual service has no listener at this port: look at its router's or node's ports\n"
 )
 
 _LOOPBACK = ir.HeaderMatch(
@@ -50,6 +54,8 @@ class Naming(Enum):
     """All ports arrive at one socket: a name without a port means port 80."""
     ANYTHING = "anything"
     """The socket leads to this backend alone."""
+    GATEWAY = "gateway"
+    """A gateway's own listener has named the service, by ``gateway_host``."""
 
     def domains(self, backend: Backend) -> tuple[str, ...]:
         named, with_port = backend.service, f"{backend.service}:{backend.port}"
@@ -60,6 +66,8 @@ class Naming(Enum):
                 return (with_port, named) if backend.port == 80 else (with_port,)
             case Naming.ANYTHING:
                 return ("*",)
+            case Naming.GATEWAY:
+                return (named, f"{named}:15001")
 
 
 @value
@@ -94,26 +102,43 @@ def _tcp_routes(tunnel: ir.Tunnel, backend: Backend) -> tuple[ir.Route, ...]:
     return (ir.Route(backend.service, ir.ConnectMatch(), tunnel, backend.service), refused)
 
 
-def at_one_port(reading: Reading, mesh: str, backends: tuple[Backend, ...], port: int) -> Hosts:
-    """Transparent mode: the hosts behind one port, and with ALLOW_ALL any other."""
+def at_one_port(
+    reading: Reading,
+    mesh: str,
+    backends: tuple[Backend, ...],
+    port: int,
+    outside: Outside,
+    elsewhere: tuple[str, ...] = (),
+) -> Hosts:
+    """
+    Transparent mode: the hosts behind one port, and with ALLOW_ALL any other.
+
+    ``elsewhere``: services whose names lead to virtual addresses, and not at this port.
+    There is nowhere to pass such requests on to.
+    """
     others = []
-    if specs.mesh(reading, mesh).allows_all:
+    if outside.everything:
+        if elsewhere:
+            refused = ir.Route("unserved", ir.RequestMatch(), ir.Respond(404, NOT_AT_THIS_PORT))
+            domains = [d for name in elsewhere for d in (name, f"{name}:{port}")]
+            others.append(ir.VirtualHost("unserved", tuple(domains), (refused,)))
         others.append(_catch_all(_pass_through(names.allow_all_cluster(mesh))))
-    return _assembled(
+    return assembled(
         names.egress_route_configuration(port),
         [(each, reading.part(virtual_host, mesh, each, Naming.ONE_PORT)) for each in backends],
         others,
     )
 
 
-def at_any_port(reading: Reading, mesh: str, backends: tuple[Backend, ...]) -> Hosts:
+def at_any_port(
+    reading: Reading, mesh: str, backends: tuple[Backend, ...], outside: Outside
+) -> Hosts:
     """Explicit mode: every host there is, behind the one socket of ``http_proxy``."""
-    amazonaws = ir.VirtualHost(
-        "amazonaws",
-        (f"{AMAZONAWS}:443",),
-        (_tunnel_through(names.amazonaws_cluster(mesh)),),
-    )
-    if specs.mesh(reading, mesh).allows_all:
+    others = []
+    if outside.amazonaws:
+        aws = _tunnel_through(names.amazonaws_cluster(mesh))
+        others.append(ir.VirtualHost("amazonaws", (f"{AMAZONAWS}:443",), (aws,)))
+    if outside.everything:
         cluster = names.allow_all_cluster(mesh)
         catch_all = _catch_all(
             # The forward proxy would call itself, and again, without an end.
@@ -132,10 +157,10 @@ def at_any_port(reading: Reading, mesh: str, backends: tuple[Backend, ...]) -> H
             ir.Route("no-backend", ir.ConnectMatch(), nowhere),
             ir.Route("no-backend", ir.RequestMatch(), nowhere),
         )
-    return _assembled(
+    return assembled(
         names.egress_route_configuration(15001),
         [(each, reading.part(virtual_host, mesh, each, Naming.ANY_PORT)) for each in backends],
-        [amazonaws, catch_all],
+        [*others, catch_all],
     )
 
 
@@ -164,8 +189,10 @@ def _tunnel_through(cluster: str) -> ir.Route:
     return ir.Route("pass-through", ir.ConnectMatch(), ir.Tunnel((ir.Target(cluster),)))
 
 
-def _assembled(
-    name: str, hosts: Iterable[tuple[Backend, ir.VirtualHost]], others: Iterable[ir.VirtualHost]
+def assembled(
+    name: str,
+    hosts: Iterable[tuple[Backend | None, ir.VirtualHost]],
+    others: Iterable[ir.VirtualHost] = (),
 ) -> Hosts:
     """
     A route configuration in which every domain leads to one virtual host.
@@ -175,17 +202,18 @@ def _assembled(
     """
     every: list[tuple[Backend | None, ir.VirtualHost]] = [*hosts, *((None, h) for h in others)]
     domains = [domain.lower() for _, host in every for domain in host.domains]
-    if len(domains) == len(set(domains)):
+    called = {host.name for _, host in every}
+    if len(domains) == len(set(domains)) and len(called) == len(every):
         # As good as always: this is computed for every proxy that a changed route concerns.
         return Hosts(ir.RouteConfiguration(name, tuple([host for _, host in every])))
     taken: set[str] = set()
-    made: list[ir.VirtualHost] = []
+    made: dict[str, ir.VirtualHost] = {}
     nameless: list[Backend] = []
     for backend, host in every:
         free = tuple(d for d in dict.fromkeys(host.domains) if d.lower() not in taken)
-        if free:
+        if free and host.name not in made:
             taken.update(domain.lower() for domain in free)
-            made.append(host if free == host.domains else replace(host, domains=free))
+            made[host.name] = host if free == host.domains else replace(host, domains=free)
         elif backend is not None:
             nameless.append(backend)
-    return Hosts(ir.RouteConfiguration(name, tuple(made)), tuple(nameless))
+    return Hosts(ir.RouteConfiguration(name, tuple(made.values())), tuple(nameless))

@@ -14,17 +14,18 @@ from weft.ir.proxy import Note, Proxy
 from weft.ir.value import value
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Arn, Key, Kind, Ports
-from weft.resolve import hosts, routes, specs
-from weft.resolve.clusters import Target, own_or_mesh, preference, reached
+from weft.resolve import hosts, routes, specs, tls
+from weft.resolve.clusters import Target, called, own_or_mesh
 from weft.resolve.hosts import Backend, Hosts
-from weft.resolve.inbound import LOOPBACK, bind_address
+from weft.resolve.inbound import LOOPBACK
 from weft.resolve.limits import sayable
 from weft.resolve.logs import access_log
+from weft.resolve.policies import Outside, outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
+from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
-HTTPS = 443
 CONNECT_TIMEOUT = timedelta(seconds=1)
 SELF_CONNECT_TIMEOUT = timedelta(milliseconds=250)
 
@@ -72,16 +73,54 @@ def service_name(given: str) -> str:
     return given
 
 
-def clusters(reading: Reading, mesh: str, services: tuple[str, ...]) -> Proxy:
-    """The clusters behind a set of virtual services, shared by all who call the same set."""
-    reach: set[Target] = set()
-    for name in services:
-        reach.update(reading.part(routes.targets, mesh, name))
-    found = [reading.part(reached, each) for each in sorted(reach, key=lambda t: t.cluster)]
+def caller(reading: Reading, mesh: str, node: str, sds: Sds) -> tls.Caller:
+    """What a virtual node's definition says of how it calls its backends."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    default = tls.default_policy(spec.backend_defaults)
+    own: dict[str, tls.Policy | None] = {}
+    for each in spec.backends or ():
+        given = each.virtual_service.client_policy
+        own.setdefault(
+            service_name(each.virtual_service.virtual_service_name),
+            default if given is None else tls.policy(given),
+        )
+    different = sorted((name, asked) for name, asked in own.items() if asked != default)
+    return tls.Caller(default, tuple(different), sds)
+
+
+def clusters(
+    reading: Reading, mesh: str, services: tuple[str, ...], by: tls.Caller = tls.NO_POLICY
+) -> Proxy:
+    """
+    The clusters behind a set of virtual services, shared by all who call the same set
+    under the same policies.
+
+    A target has one cluster. Where several of the services lead to it, a policy that was
+    given for one of them goes before the default, and the first by name before the rest.
+    """
+    policies = dict(by.own)
+    reach: dict[Target, tls.Policy | None] = {}
+    notes: list[Note] = []
+    for name in sorted(services, key=lambda name: name not in policies):
+        asked = policies.get(name, by.default)
+        for target in reading.part(routes.targets, mesh, name):
+            if reach.setdefault(target, asked) != asked:
+                notes.append(
+                    Note(
+                        f"{Key(mesh, Kind.VIRTUAL_SERVICE, name)}",
+                        f"leads to {target.node}, for which the client policy of another backend "
+                        "of the same caller counts: give both the same",
+                    )
+                )
+    found = [
+        reading.part(called, each, reach[each], by.sds)
+        for each in sorted(reach, key=lambda t: t.cluster)
+    ]
     return Proxy(
         clusters=tuple(each.cluster for each in found),
         assignments=tuple(each.assignment for each in found if each.assignment),
-        notes=tuple(note for each in found for note in each.notes),
+        notes=(*notes, *(note for each in found for note in each.notes)),
+        secrets=tuple(dict.fromkeys(secret for each in found for secret in each.secrets)),
     )
 
 
@@ -90,132 +129,7 @@ def nameless(key: Key, found: Hosts) -> Iterable[Note]:
         yield Note(str(key), f"{backend} cannot be told from another backend by its host name")
 
 
-# --- Transparent mode -------------------------------------------------------------------------
-
-
-@value
-class Claim:
-    """What one port leads to: requests to any of several backends, or connections to one."""
-
-    port: int
-    backends: tuple[Backend, ...]
-
-    @property
-    def is_http(self) -> bool:
-        return self.backends[0].protocol.is_http
-
-
-@value
-class Claims:
-    by_port: tuple[Claim, ...]
-    notes: tuple[Note, ...]
-
-
-def claims(reading: Reading, mesh: str, node: str) -> Claims:
-    """
-    Who gets which port. The first backend by name keeps it.
-
-    A connection says only to which port it was made, so a port leads to one TCP
-    backend or to several of the HTTP family, and never to both.
-    """
-    given = reading.part(backends, mesh, node)
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    by_port: dict[int, list[Backend]] = {}
-    notes = list(given.notes)
-    for backend in given.found:
-        first, *_ = holders = by_port.setdefault(backend.port, [backend])
-        if first is backend:
-            continue
-        if first.protocol.is_http and backend.protocol.is_http:
-            holders.append(backend)
-        else:
-            notes.append(
-                Note(
-                    str(key),
-                    f"{backend} cannot be reached: port {backend.port} leads to {first}; "
-                    "give one of them a port of its own",
-                )
-            )
-    return Claims(
-        tuple(Claim(port, tuple(holders)) for port, holders in sorted(by_port.items())),
-        tuple(notes),
-    )
-
-
-def transparent(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
-    """Egress by the port and address that the workload itself dialled."""
-    claimed = reading.part(claims, mesh, node)
-    allows_all = specs.mesh(reading, mesh).allows_all
-    found = [
-        reading.part(hosts.at_one_port, mesh, claim.backends, claim.port)
-        for claim in claimed.by_port
-        if claim.is_http
-    ]
-    services = reading.part(backends, mesh, node).services
-    reach = reading.part(clusters, mesh, services)
-    outside = [names.amazonaws_cluster(mesh)]
-    if allows_all:
-        outside.append(names.allow_all_cluster(mesh))
-    key = Key(mesh, Kind.VIRTUAL_NODE, node)
-    return Proxy(
-        listeners=(reading.part(transparent_listener, mesh, node, ports.egress),),
-        route_configurations=tuple(each.configuration for each in found),
-        clusters=(
-            *reach.clusters,
-            *(
-                cluster.Cluster(name, cluster.OriginalDestination(), None, CONNECT_TIMEOUT)
-                for name in outside
-            ),
-        ),
-        assignments=reach.assignments,
-        notes=(
-            *claimed.notes,
-            *reach.notes,
-            *(note for each in found for note in nameless(key, each)),
-        ),
-    )
-
-
-def transparent_listener(reading: Reading, mesh: str, node: str, port: int) -> listener.Listener:
-    """The one egress listener; what it reads changes seldom."""
-    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
-    log = access_log(spec)
-    claimed = reading.part(claims, mesh, node).by_port
-    chains = [_port_chain(reading, mesh, claim, log) for claim in claimed]
-    aws = listener.Tcp("egress", (_to(names.amazonaws_cluster(mesh)),), access_log=log)
-    chains.append(Chain("amazonaws", ChainMatch(HTTPS, (hosts.AMAZONAWS,)), aws))
-    rest = None
-    if specs.mesh(reading, mesh).allows_all:
-        passed = listener.Tcp("egress", (_to(names.allow_all_cluster(mesh)),), access_log=log)
-        rest = Chain("mesh-allow-all", ChainMatch(), passed)
-        if all(claim.port != port for claim in claimed):
-            # Passed through, a connection to the proxy's own port would come back for ever.
-            chains.append(Chain("loop", ChainMatch(port), listener.Close()))
-    address = bind_address(preference(reading, mesh, spec), port)
-    return listener.Listener(
-        names.EGRESS_LISTENER,
-        (address,),
-        Direction.OUTBOUND,
-        tuple(chains),
-        rest,
-        redirected=True,
-        # Nowhere else: where a server speaks first, waiting for the client hangs both.
-        server_name_ports=(HTTPS,),
-        both_families=address.host == "::",
-    )
-
-
-def _port_chain(reading: Reading, mesh: str, claim: Claim, log: listener.AccessLog | None) -> Chain:
-    match = ChainMatch(claim.port)
-    if claim.is_http:
-        routes_name = names.egress_route_configuration(claim.port)
-        http = listener.Http("egress", routes_name, IDLE, websockets=True, access_log=log)
-        return Chain(f"http_{claim.port}", match, http)
-    (backend,) = claim.backends
-    return Chain(f"tcp_{claim.port}_{backend.service}", match, _tcp(reading, mesh, backend, log))
-
-
-def _tcp(
+def tcp(
     reading: Reading, mesh: str, backend: Backend, log: listener.AccessLog | None
 ) -> listener.Tcp | listener.Close:
     at = ServicePort(backend.port, backend.protocol)
@@ -225,24 +139,25 @@ def _tcp(
     return listener.Tcp("egress", tunnel.targets, tunnel.idle_timeout, log, backend.service)
 
 
-def _to(name: str) -> route.Target:
+def to(name: str) -> route.Target:
     return route.Target(name)
 
 
 # --- Explicit mode ----------------------------------------------------------------------------
 
 
-def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+def explicit(reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE) -> Proxy:
     """Egress by ``http_proxy``, and by a local socket for each backend that has one."""
     given = reading.part(backends, mesh, node)
-    found = reading.part(hosts.at_any_port, mesh, given.found)
+    open_to = reading.part(outside, mesh, node)
+    found = reading.part(hosts.at_any_port, mesh, given.found, open_to)
     local = {
         each.socket: backend
         for each in ports.backends
         for backend in given.found
         if (backend.service, backend.port) == (each.service, each.listener)
     }
-    reach = reading.part(clusters, mesh, given.services)
+    reach = reading.part(clusters, mesh, given.services, reading.part(caller, mesh, node, sds))
     key = Key(mesh, Kind.VIRTUAL_NODE, node)
     return Proxy(
         listeners=(
@@ -262,7 +177,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
         ),
         clusters=(
             *reach.clusters,
-            *reading.part(forward_proxies, mesh),
+            *reading.part(forward_proxies, mesh, open_to),
             *_self_redirect(mesh, ports.egress),
         ),
         assignments=reach.assignments,
@@ -272,6 +187,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             *nameless(key, found),
             *_without_socket(key, given.found, local.values()),
         ),
+        secrets=reach.secrets,
     )
 
 
@@ -306,7 +222,7 @@ def local_listener(
         websockets = backend.protocol is Protocol.HTTP
         action = listener.Http("egress", routes_name, IDLE, websockets, access_log=log)
     else:
-        action = _tcp(reading, mesh, backend, log)
+        action = tcp(reading, mesh, backend, log)
     name = names.backend_listener(backend.service, backend.port)
     return _local(name, socket, "", action)
 
@@ -328,13 +244,18 @@ def _outside_preference(reading: Reading, mesh: str) -> IpPreference:
     return IpPreference.EITHER if found is IpPreference.UNSET else found
 
 
-def forward_proxies(reading: Reading, mesh: str) -> tuple[cluster.Cluster, ...]:
+def forward_proxies(reading: Reading, mesh: str, open_to: Outside) -> tuple[cluster.Cluster, ...]:
     """What lies outside the mesh, found by the name that each request gives."""
     by_name = cluster.NamedByRequest(_outside_preference(reading, mesh))
-    outside = [names.amazonaws_cluster(mesh)]
-    if specs.mesh(reading, mesh).allows_all:
-        outside.append(names.allow_all_cluster(mesh))
-    return tuple(cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT) for name in outside)
+    return tuple(
+        cluster.Cluster(name, by_name, None, CONNECT_TIMEOUT)
+        for name in outside_clusters(mesh, open_to)
+    )
+
+
+def outside_clusters(mesh: str, open_to: Outside) -> list[str]:
+    found = [names.amazonaws_cluster(mesh)] if open_to.amazonaws else []
+    return [*found, names.allow_all_cluster(mesh)] if open_to.everything else found
 
 
 def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
@@ -350,7 +271,15 @@ def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
 def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
     served = set(local)
     for backend in found:
-        if backend.protocol is not Protocol.HTTP and backend not in served:
+        if backend in served:
+            continue
+        if "_" in backend.service:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket, and Envoy refuses its name in http_proxy's "
+                "requests for the underscore: nobody can call it",
+            )
+        elif backend.protocol is not Protocol.HTTP:
             yield Note(
                 str(key),
                 f"{backend} has no local socket: only clients that make tunnels of http_proxy "

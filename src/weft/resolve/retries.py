@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weft.ir.route import After, Disabled, Retry, RetryOn, Timeout
 from weft.model.virtual_router import GrpcRetryPolicy, HttpRetryPolicy
 from weft.resolve.limits import LARGEST_COUNT
@@ -50,6 +52,30 @@ def policy(given: HttpRetryPolicy | None) -> Retry:
         limit=min(given.max_retries, LARGEST_COUNT),
         status_codes=tuple(sorted(status_codes)),
         per_try=_per_try(timeout(given.per_retry_timeout)),
+    )
+
+
+def elsewhere(given: Retry) -> Retry:
+    """
+    The same for a route that reroutes: what fails in flight goes to another target at once.
+
+    Its number of retries stands, also where that is none.
+    """
+    if not given.limit:
+        return given
+    on = {
+        *given.on,
+        RetryOn.RESET,
+        RetryOn.CONNECT_FAILURE,
+        RetryOn.REFUSED_STREAM,
+        RetryOn.RETRIABLE_STATUS_CODES,
+    }
+    return replace(
+        given,
+        on=tuple(event for event in RetryOn if event in on),
+        # What the proxy of a workload that is gone answers for it.
+        status_codes=tuple(sorted({*given.status_codes, 503})),
+        elsewhere=True,
     )
 
 

@@ -8,11 +8,12 @@ from weft.ir import route as ir
 from weft.ir.cluster import Protocol
 from weft.ir.value import value
 from weft.model import virtual_router as model
+from weft.model.listener import HttpTimeout
 from weft.model.meta import Resource
 from weft.model.virtual_router import GrpcRoute, HttpRoute, RouteSpec, TcpRoute
 from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter
 from weft.names import Key, Kind
-from weft.resolve import retries, specs
+from weft.resolve import policies, rerouting, retries, specs
 from weft.resolve.clusters import Target, target
 from weft.resolve.reading import Reading
 from weft.resolve.timeouts import PER_REQUEST, timeout
@@ -123,8 +124,13 @@ def http_routes(reading: Reading, mesh: str, name: str, at: ServicePort) -> tupl
     """What is done with requests to a virtual service at one port, first match first."""
     if node := provider_node(reading, mesh, name):
         found = target(reading, mesh, node, at.port)
+        given = policies.virtual_service(reading, mesh, name)
+        limits = given.timeout or HttpTimeout()
         forward = ir.Forward(
-            (ir.Target(found.cluster),) if found else (), PER_REQUEST, retry=retries.DEFAULT
+            (ir.Target(found.cluster),) if found else (),
+            timeout(limits.per_request, PER_REQUEST),
+            timeout(limits.idle),
+            retries.policy(given.retry_policy),
         )
         return (ir.Route(node, ir.RequestMatch(), _or_respond(forward), name),)
     return tuple(
@@ -139,11 +145,13 @@ def http_route(reading: Reading, key: Key, service: str) -> ir.Route:
     spec = _spec(resource)
     route = spec.route
     assert not isinstance(route, TcpRoute)
+    split = reading.part(rerouting.split, key)
+    retry = retries.policy(route.retry_policy)
     forward = ir.Forward(
-        shares(reading, key.mesh, spec),
+        split.targets,
         timeout(route.timeout.per_request if route.timeout else None, PER_REQUEST),
         timeout(route.timeout.idle if route.timeout else None),
-        retries.policy(route.retry_policy),
+        retries.elsewhere(retry) if split.reroutes else retry,
     )
     return ir.Route(key.name, match_of(route), _or_respond(forward), service)
 
@@ -159,22 +167,16 @@ def tcp_route(reading: Reading, mesh: str, name: str, at: ServicePort) -> ir.Tun
     """Where connections to a virtual service at one port go; without targets, nowhere."""
     if node := provider_node(reading, mesh, name):
         found = target(reading, mesh, node, at.port)
-        return ir.Tunnel((ir.Target(found.cluster),) if found else ())
+        limits = policies.virtual_service(reading, mesh, name).timeout
+        idle = timeout(limits.idle if limits else None)
+        return ir.Tunnel((ir.Target(found.cluster),) if found else (), idle)
     for route in routes_at(reading, mesh, name, at):
         spec = _spec(route)
         assert isinstance(spec.route, TcpRoute)
         given = spec.route.timeout
-        return ir.Tunnel(shares(reading, mesh, spec), timeout(given.idle if given else None))
+        split = reading.part(rerouting.split, route.key)
+        return ir.Tunnel(split.targets, timeout(given.idle if given else None))
     return ir.Tunnel(())
-
-
-def shares(reading: Reading, mesh: str, spec: RouteSpec) -> tuple[ir.Target, ...]:
-    """A route's targets and weights, in its own order; zeros are kept, as in App Mesh."""
-    return tuple(
-        ir.Target(found.cluster, given.weight)
-        for given in spec.targets
-        if (found := target(reading, mesh, given.virtual_node, given.port))
-    )
 
 
 def _targets(reading: Reading, mesh: str, spec: RouteSpec) -> Iterable[Target]:
@@ -231,13 +233,18 @@ def path_rank(path: ir.PathMatch) -> tuple[int, int]:
 
 def match_of(route: HttpRoute | GrpcRoute) -> ir.RequestMatch:
     if isinstance(route, GrpcRoute):
-        return _grpc_match(route.match)
-    given = route.match
+        given = route.match
+        return grpc_match(given.service_name, given.method_name, given.metadata)
+    return http_match(route.match, route.match.scheme)
+
+
+def http_match(given: model.HttpMatch, scheme: str | None = None) -> ir.RequestMatch:
+    """What is matched of an HTTP request, by routes and gateway routes alike."""
     headers = [_header(header) for header in given.headers or ()]
     if given.method:
         headers.insert(0, ir.HeaderMatch(":method", ir.Exact(given.method)))
-    if given.scheme:
-        headers.insert(0, ir.HeaderMatch(":scheme", ir.Exact(given.scheme)))
+    if scheme:
+        headers.insert(0, ir.HeaderMatch(":scheme", ir.Exact(scheme)))
     return ir.RequestMatch(
         _path(given),
         tuple(headers),
@@ -253,7 +260,7 @@ def match_of(route: HttpRoute | GrpcRoute) -> ir.RequestMatch:
     )
 
 
-def _path(given: model.HttpRouteMatch) -> ir.PathMatch:
+def _path(given: model.HttpMatch) -> ir.PathMatch:
     match given.path:
         case model.Exact(exact=text):
             return ir.Exact(text)
@@ -263,13 +270,16 @@ def _path(given: model.HttpRouteMatch) -> ir.PathMatch:
             return ir.Prefix(given.prefix or "/")
 
 
-def _grpc_match(given: model.GrpcRouteMatch) -> ir.RequestMatch:
+def grpc_match(
+    service: str | None, method: str | None, metadata: Iterable[model.HeaderMatch] | None
+) -> ir.RequestMatch:
+    """What is matched of a gRPC call; a method only together with its service."""
     path: ir.PathMatch = ir.Prefix("/")
-    if given.service_name and given.method_name:
-        path = ir.Exact(f"/{given.service_name}/{given.method_name}")
-    elif given.service_name:
-        path = ir.Prefix(f"/{given.service_name}/")
-    return ir.RequestMatch(path, tuple(map(_header, given.metadata or ())), grpc=True)
+    if service and method:
+        path = ir.Exact(f"/{service}/{method}")
+    elif service:
+        path = ir.Prefix(f"/{service}/")
+    return ir.RequestMatch(path, tuple(map(_header, metadata or ())), grpc=True)
 
 
 def _header(given: model.HeaderMatch) -> ir.HeaderMatch:

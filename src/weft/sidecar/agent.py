@@ -6,27 +6,31 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from subprocess import SubprocessError
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Mode, Ports, View
-from weft.sidecar import drain, last_good, status, succession
+from weft.sidecar import drain, last_good, rules_command, secrets, status, succession
 from weft.sidecar.beside import Beside
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
 from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.envoy import Command, binary, how_it_ended
 from weft.sidecar.furnished import asks_for_listeners, fixed_admin, furnished
+from weft.sidecar.intercept import Interceptor, listener_ports, mark_for
 from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
+from weft.sidecar.naming import Naming
 from weft.sidecar.options import Options, options
 from weft.sidecar.prometheus import Page
 from weft.sidecar.ready_file import ReadyFile
 from weft.sidecar.registration import Registration, addresses_of
+from weft.sidecar.renewal import Renewals, placed, tried
 from weft.sidecar.succession import Facts, Life, Source, Step
 from weft.sidecar.wakeup import Wakeup
 
@@ -42,7 +46,11 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
     wakeup = Wakeup()
     try:
         given = sys.argv[2:] if arguments is None else arguments
+        if given[:1] == [rules_command.NAME]:
+            return rules_command.main(given[1:])
         asked = options(given, os.environ, parse_yaml)
+        if asked.intercept is not None and asked.dry_run:
+            return rules_command.show(asked.intercept, mark_for(asked.intercept))
         wakeup.listen()
         envoy = binary(asked.envoy)
         directory = Directory.take(
@@ -52,7 +60,8 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
             Ports(asked.ingress, asked.egress, asked.backends),
         )
         try:
-            return Agent(asked, envoy, directory, wakeup).run()
+            with _intercepting(asked, directory) as interceptor:
+                return Agent(asked, envoy, directory, wakeup, interceptor).run()
         finally:
             directory.give_back()
     except WeftError as error:
@@ -60,6 +69,22 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
         return 2 if isinstance(error, BadRequest) else 1
     finally:
         wakeup.close()
+
+
+@contextmanager
+def _intercepting(asked: Options, directory: Directory) -> Iterator[Interceptor | None]:
+    """The rules for the length of a block: before the first Envoy, and until after the last."""
+    if asked.intercept is None:
+        yield None
+        return
+    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept), directory.path)
+    interceptor.prepare()
+    try:
+        # What the workload sends is refused until there is a proxy, and never passes it by.
+        interceptor.install(None)
+        yield interceptor
+    finally:
+        interceptor.remove()
 
 
 def _complain(error: WeftError) -> None:
@@ -74,18 +99,37 @@ def _complain(error: WeftError) -> None:
 class Agent:
     """One sidecar from its first Envoy to its last."""
 
-    def __init__(self, asked: Options, envoy: str, directory: Directory, wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        asked: Options,
+        envoy: str,
+        directory: Directory,
+        wakeup: Wakeup,
+        interceptor: Interceptor | None = None,
+    ) -> None:
         self._asked = asked
+        self._interceptor = interceptor
+        self._mark = interceptor.mark if interceptor is not None else None
+        self._followed_bytes = -1
         self._envoy = envoy
         self._directory = directory
         self._wakeup = wakeup
         self._journal = Journal(hide_reconnects=asked.log_level not in ("trace", "debug", "info"))
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
-            ports = with_free_ports(directory, ports)
+            ports = placed(with_free_ports(directory, ports), asked.apps)
+        self._naming = Naming(
+            asked, directory, lambda text: self._journal.say(text, level="warning")
+        )
+        ports = replace(ports, dns=self._naming.port)
         image = asked.app_mesh
         self._view = View(
-            asked.proxy, asked.mode, ports, metrics=image.metrics, tracing=image.tracing
+            asked.proxy,
+            asked.mode,
+            ports,
+            metrics=image.metrics,
+            tracing=image.tracing,
+            sds=asked.sds_socket is not None,
         )
         self._line = Line(
             Command(
@@ -103,12 +147,9 @@ class Agent:
             admin=fixed_admin(image),
             asks=asks_for_listeners(image),
         )
-        self._keeper = Keeper(
-            directory.file("snap.json"),
-            self._view,
-            lambda text: self._journal.say(text, level="warning"),
-            keeps=image.whole is None,
-        )
+        self._keeper = self._keeper_of_view()
+        self._renewals = Renewals()
+        self._watched = secrets.Watched(lambda text: self._journal.say(text, level="warning"))
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -130,6 +171,7 @@ class Agent:
                 lambda: self._standing, lambda: self._line.admin, time.time, Page(self._view)
             ),
             lambda text: self._journal.say(text, level="warning"),
+            asked.status_fd,
         )
         self._beside = Beside(
             image,
@@ -139,7 +181,9 @@ class Agent:
             lambda: self._line.admin,
             lambda text: self._journal.say(text, level="warning"),
         )
-        self._registration = _registration(asked, directory.instance, ports, self._journal)
+        self._registration = _registration(
+            asked, directory.instance, ports, self._journal, self._mark
+        )
         self._max_connections = most_connections()
 
     def run(self) -> int:
@@ -150,14 +194,17 @@ class Agent:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
             self._beside.start()
+            self._naming.start(self._keeper.kept)
             if self._registration is not None:
                 self._registration.start()
             while not self._wakeup.stops:
                 self._wakeup.sleep(self._pause())
                 self._reap()
                 self._advance()
+                self._renew()
                 self._observe()
                 self._keep()
+                self._naming.know(self._keeper.kept)
                 self._publish()
             self._drain()
         finally:
@@ -167,6 +214,7 @@ class Agent:
             if self._registration is not None:
                 self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
+            self._naming.stop()
             self._status.stop()
         self._journal.say("stopped")
         return 0
@@ -218,11 +266,69 @@ class Agent:
             last_accepted=last_accepted.life if last_accepted else Life.ABSENT,
             kept=self._keeper.kept is not None,
             # Asked only where the answer matters: each time is a connection for the control plane.
-            reachable=ads is None and reachable(self._asked.xds),
+            reachable=ads is None and reachable(self._asked.xds, self._mark),
             waited_seconds=waiting.envoy.age_seconds if waiting else 0.0,
         )
 
+    def _renew(self) -> None:
+        """Start a successor of the Envoy that serves, if one was asked for and it can be now."""
+        asked = self._wakeup.renewals
+        if asked != self._renewals.asked:
+            self._renewals = Renewals(asked, self._renewals.done)
+            try:
+                self._move(placed(self._view.ports, self._asked.apps))
+            except BadRequest as error:
+                self._not_renewed(error.message)
+        runners = self._line.runners
+        if self._renewals.done == asked or self._renewals.failure or len(runners) != 1:
+            return
+        if runners[0].source is not Source.ADS or runners[0].life is not Life.READY:
+            return  # One is on its way already; if it was started before this, its turn comes.
+        try:
+            self._envoy = binary(self._asked.envoy)
+            self._line.use(self._envoy)
+            tried(self._envoy, self._write_bootstrap(Source.ADS))
+            self._start(Source.ADS)
+        except CannotStart as error:
+            self._not_renewed(error.message)
+        else:
+            self._journal.say("a successor of this Envoy was asked for, and starts")
+
+    def _move(self, ports: Ports) -> None:
+        """From now on every Envoy that is started has these ports."""
+        if ports == self._view.ports:
+            return
+        self._view = replace(self._view, ports=ports)
+        self._keeper = self._keeper_of_view()
+        self._standing = replace(self._standing, ports=status.ports(ports))
+
+    def _not_renewed(self, reason: str) -> None:
+        self._renewals = replace(self._renewals, failure=reason)
+        self._journal.say(f"no successor: {reason}; this Envoy goes on", level="error")
+
+    def _keeper_of_view(self) -> Keeper:
+        return Keeper(
+            self._directory.file("snap.json"),
+            self._view,
+            lambda text: self._journal.say(text, level="warning"),
+            keeps=self._asked.app_mesh.whole is None,
+        )
+
     def _start(self, source: Source) -> None:
+        path = self._write_bootstrap(source)
+        try:
+            self._line.start(source, path, self._renewals.asked)
+        except (OSError, SubprocessError) as error:
+            raise self._cannot_start() from error
+
+    def _cannot_start(self) -> CannotStart:
+        return CannotStart(
+            "Envoy cannot be started",
+            fix=f"see that {self._directory.path} is writable and that Envoy runs: {self._envoy} --version",
+        )
+
+    def _write_bootstrap(self, source: Source) -> str:
+        """The path of what the next Envoy is started with."""
         base = bootstrap(
             self._view,
             self._directory.instance,
@@ -231,6 +337,9 @@ class Agent:
             admin=self._line.admin_path(),
             max_connections=self._max_connections,
             access=self._asked.access,
+            mark=self._mark,
+            resolvers=self._naming.servers,
+            sds_socket=self._asked.sds_socket,
         )
         base, replaced = furnished(base, self._asked.app_mesh)
         for words in replaced:
@@ -239,16 +348,19 @@ class Agent:
         kept = self._keeper.kept
         if source is Source.LAST_ACCEPTED and kept is not None:
             name = "last_accepted.json"
-            base = without_control_plane(base, list(kept.listeners), list(kept.clusters))
         path = self._directory.file(name)
         try:
+            if source is Source.LAST_ACCEPTED and kept is not None:
+                paths = self._directory.keep_secrets(kept.secrets)
+                base = without_control_plane(
+                    base,
+                    secrets.from_files(list(kept.listeners), paths),
+                    secrets.from_files(list(kept.clusters), paths),
+                )
             last_good.write(path, json.dumps(base).encode())
-            self._line.start(source, path)
-        except (OSError, SubprocessError) as error:
-            raise CannotStart(
-                "Envoy cannot be started",
-                fix=f"see that {self._directory.path} is writable and that Envoy runs: {self._envoy} --version",
-            ) from error
+        except OSError as error:
+            raise self._cannot_start() from error
+        return path
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -260,6 +372,12 @@ class Agent:
         if reason := self._journal.last_words():
             how = f"{how}: {reason}"
         self._restarts += 1
+        elder = self._line.serving
+        if elder is not None and elder.life is Life.READY and runner.life is Life.WAITING:
+            seen = self._line.observed(elder)
+            if elder.source is Source.ADS and seen.state == "LIVE":
+                self._not_renewed(f"it {how}")
+                return
         never_served = runner.source is Source.LAST_ACCEPTED and runner.life is Life.WAITING
         if never_served and succession.is_refusal(ended.code):
             self._journal.say(
@@ -297,6 +415,8 @@ class Agent:
             )
             self._version = self._envoy_version()
             self._keeper.begin()
+            if became_ready.source is Source.ADS:
+                self._renewals = replace(self._renewals, done=became_ready.renewal)
         connected = ads is not None and ads.observation.connected
         if connected != self._connected:
             self._connected, self._connected_since = connected, time.time()
@@ -318,8 +438,32 @@ class Agent:
 
     def _keep(self) -> None:
         ads = self._line.of(Source.ADS)
-        if ads is not None and ads.life is Life.READY:
+        # While a successor starts, it has the admin interface, and nothing in force yet.
+        if ads is not None and ads.life is Life.READY and ads is self._line.runners[-1]:
             self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
+        self._watched.look(self._keeper.files, time.monotonic())
+        self._follow_listeners()
+
+    def _follow_listeners(self) -> None:
+        """What others send to the virtual node's listeners is led to the proxy."""
+        serving = self._line.serving
+        if self._interceptor is None or serving is None or serving.life is not Life.READY:
+            return
+        received = serving.observation.received_bytes
+        if self._interceptor.in_force and received == self._followed_bytes:
+            return
+        try:
+            found = listener_ports(
+                serving.envoy.admin, from_control_plane=serving.source is Source.ADS
+            )
+            if self._interceptor.install(found):
+                ports = ", ".join(map(str, found)) or "none"
+                self._journal.say(
+                    f"redirected to the proxy: all egress, and ingress of ports {ports}"
+                )
+            self._followed_bytes = received
+        except WeftError as error:
+            self._journal.say(error.message, level="error")
 
     def _publish(self, *, draining: bool = False) -> None:
         serving = self._line.serving
@@ -327,7 +471,11 @@ class Agent:
         envoy: status.Json = {"pid": None, "version": self._version, "state": "NOT_RUNNING"}
         if serving is not None:
             envoy |= {"pid": serving.envoy.pid, "state": serving.observation.state}
-        envoy |= {"restarts": self._restarts, "epoch": serving.epoch if serving else 0}
+        envoy |= {
+            "restarts": self._restarts,
+            "epoch": serving.epoch if serving else 0,
+            "retiring": sum(runner.retires_by is not None for runner in self._line.runners),
+        }
         source = serving.source if serving else Source.ADS
         self._standing = replace(
             self._standing,
@@ -342,6 +490,7 @@ class Agent:
             source=source.value,
             rejected=self._journal.rejected(),
             left_out=self._keeper.kept.left_out if self._keeper.kept else (),
+            renewals=self._renewals.to_json(),
         )
         if self._registration is not None:
             self._registration.tell(ready=ready)
@@ -355,6 +504,8 @@ class Agent:
         if serving is None:
             return False, "Envoy ended and will be started again"
         seen = serving.observation
+        if self._interceptor is not None and not self._interceptor.in_force:
+            return False, "traffic is not redirected to it yet"
         if serving.life is Life.READY:
             if serving is not self._line.runners[-1] or seen.state == "LIVE":
                 return True, f"it serves the configuration from {serving.source.value}"
@@ -404,7 +555,7 @@ class Agent:
 
 
 def _registration(
-    asked: Options, instance: str, ports: Ports, journal: Journal
+    asked: Options, instance: str, ports: Ports, journal: Journal, mark: int | None
 ) -> Registration | None:
     if asked.register is None:
         return None
@@ -416,6 +567,7 @@ def _registration(
         addresses_of(ports.ingress, asked.addresses),
         lambda text: journal.say(text),
         lambda text: journal.say(text, level="warning"),
+        mark,
     )
 
 

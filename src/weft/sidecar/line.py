@@ -24,6 +24,8 @@ class Runner:
     retires_by: float | None = None
     """Set once a successor serves: it ends by itself, and is ended when it does not."""
     observation: Observation = field(default_factory=lambda: Observation("UNKNOWN"))
+    renewal: int = 0
+    """The last request for a successor that was made before it started."""
 
     @property
     def epoch(self) -> int:
@@ -91,7 +93,11 @@ class Line:
         """Where the next Envoy will have its admin socket."""
         return self._fixed_admin or self._directory.socket(f"admin-{self._started}.sock")
 
-    def start(self, source: Source, config: str) -> Runner:
+    def use(self, binary: str) -> None:
+        """From the next Envoy on, this program."""
+        self._command = replace(self._command, binary=binary)
+
+    def start(self, source: Source, config: str, renewal: int = 0) -> Runner:
         """One more Envoy: the first of a line, or the successor of the newest."""
         command = replace(self._command, config=config, admin=self.admin_path())
         if self.runners:
@@ -101,7 +107,7 @@ class Line:
         else:
             self._directory.sweep()
         self._started += 1
-        runner = Runner(Envoy(command, self._on_log_line), source)
+        runner = Runner(Envoy(command, self._on_log_line), source, renewal=renewal)
         self.runners.append(runner)
         return runner
 
@@ -110,10 +116,7 @@ class Line:
         if not self.runners:
             return None
         newest = self.runners[-1]
-        try:
-            newest.observation = Observation.of(newest.envoy.admin.stats(PATTERN))
-        except Unreachable:
-            newest.observation = replace(newest.observation, state="UNKNOWN")
+        if self.observed(newest).state == "UNKNOWN":
             return None
         source = newest.source if self._asks else Source.LAST_ACCEPTED
         if newest.life is Life.READY or not newest.observation.is_ready(source):
@@ -122,6 +125,14 @@ class Line:
         for runner in self.runners[:-1]:
             runner.retires_by = now + self._command.drain_seconds + _RETIREMENT_SECONDS
         return newest
+
+    def observed(self, runner: Runner) -> Observation:
+        """What an Envoy says of itself now; UNKNOWN from one whose admin interface is gone."""
+        try:
+            runner.observation = Observation.of(runner.envoy.admin.stats(PATTERN))
+        except Unreachable:
+            runner.observation = replace(runner.observation, state="UNKNOWN")
+        return runner.observation
 
     # --- going ---
 

@@ -7,6 +7,8 @@ import socket
 
 from weft.sidecar.values import Address, Pipe, Tcp
 
+SO_MARK = 36
+"""The option's number on Linux (``asm-generic/socket.h``)."""
 _PROBE_TIMEOUT_SECONDS = 0.5
 _MOST = 1_000_000
 
@@ -25,12 +27,33 @@ def most_connections() -> int:
     return max(1, min(hard // 2, _MOST))
 
 
-def reachable(xds: Address) -> bool:
+def connected(host: str, port: int, seconds: float, mark: int | None = None) -> socket.socket:
+    """A TCP connection; with a mark the kernel lets it pass where it redirects others."""
+    if mark is None:
+        return socket.create_connection((host, port), seconds)
+    refusal = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.settimeout(seconds)
+            made.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+            made.connect(address)
+        except OSError as error:
+            made.close()
+            refusal = error
+        else:
+            return made
+    raise refusal
+
+
+def reachable(xds: Address, mark: int | None = None) -> bool:
     """Whether something accepts connections there now."""
     try:
         match xds:
             case Tcp(host, port):
-                socket.create_connection((host, port), _PROBE_TIMEOUT_SECONDS).close()
+                connected(host, port, _PROBE_TIMEOUT_SECONDS, mark).close()
             case Pipe(path):
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.settimeout(_PROBE_TIMEOUT_SECONDS)

@@ -10,10 +10,13 @@ from typing import NoReturn, TypeVar
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Kind, Mode, ProxyId
-from weft.sidecar import values
+from weft.sidecar import dns_options, intercept_options, values
 from weft.sidecar.access import Access, readable
 from weft.sidecar.app_mesh import AppMesh, app_mesh, in_range
+from weft.sidecar.dns_servers import NameServer, name_server
 from weft.sidecar.documents import Parse, no_yaml
+from weft.sidecar.flag import Flag
+from weft.sidecar.rules import Interception
 from weft.sidecar.values import LOG_LEVELS, Address, Advertised, Api
 
 T = TypeVar("T")
@@ -45,20 +48,22 @@ class Options:
     """Whose registry the replica is in while it is ready; None: nobody's."""
     addresses: tuple[Advertised, ...] = ()
     """Where it is reached, for listeners where that is not its own socket."""
+    apps: str | None = None
+    """The file that says where the workload listens; read again at every renewal."""
+    intercept: Interception | None = None
+    """What the kernel redirects to it; None: nothing, or others see to it."""
+    dry_run: bool = False
+    """Only say which rules there would be."""
+    status_fd: int | None = None
+    """A listening socket for the status page, handed over by whoever started us."""
     app_mesh: AppMesh = field(default_factory=AppMesh)
     """What App Mesh's own variables ask for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One option: how it is spelt, and which environment variables stand in for it, first wins."""
-
-    name: str
-    metavar: str
-    help: str
-    variables: tuple[str, ...]
-    default: str | None = None
-    repeated: bool = False
+    dns: NameServer | None = None
+    """Where the workload asks for names; None: elsewhere."""
+    dns_upstreams: tuple[NameServer, ...] = ()
+    """Who is asked for names outside the mesh; empty: whom the machine asks."""
+    sds_socket: str | None = None
+    """Where a secret server of this machine listens; None: there is none."""
 
 
 PROXY = Flag(
@@ -107,9 +112,8 @@ INSTANCE = Flag(
 MODE = Flag(
     "--mode",
     "MODE",
-    "how traffic reaches the proxy: explicit or transparent",
+    "how traffic reaches the proxy: explicit or transparent (default: explicit, with --intercept transparent)",
     ("WEFT_MODE",),
-    "explicit",
 )
 INGRESS = Flag(
     "--ingress",
@@ -131,12 +135,24 @@ BACKEND = Flag(
     ("WEFT_BACKEND",),
     repeated=True,
 )
+APPS = Flag(
+    "--apps",
+    "FILE",
+    "explicit mode: where the workload listens, as JSON {LISTENER: PORT} in place of the APP of --ingress; read at the start and at SIGUSR1, when another Envoy takes over without a pause",
+    ("WEFT_APPS",),
+)
 STATUS_PORT = Flag(
     "--status-port",
     "PORT",
     "where the status page is served on 127.0.0.1; 0 takes a free port",
     ("WEFT_STATUS_PORT",),
     "0",
+)
+STATUS_FD = Flag(
+    "--status-fd",
+    "N",
+    "an inherited file descriptor: the socket at which the status page is served, which may be of another network namespace",
+    ("WEFT_STATUS_FD",),
 )
 DATA = Flag(
     "--data",
@@ -196,6 +212,12 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
+SDS_SOCKET = Flag(
+    "--sds-socket",
+    "PATH",
+    "the Unix socket of a secret server on this machine (SDS), as SPIRE's agent is one",
+    ("WEFT_SDS_SOCKET", "APPMESH_SDS_SOCKET_PATH"),
+)
 
 FLAGS = (
     PROXY,
@@ -209,6 +231,7 @@ FLAGS = (
     INGRESS,
     EGRESS,
     BACKEND,
+    APPS,
     STATUS_PORT,
     DATA,
     READY_FILE,
@@ -219,6 +242,10 @@ FLAGS = (
     RESTARTS,
     REGISTER,
     ADDRESS,
+    STATUS_FD,
+    *intercept_options.FLAGS,
+    *dns_options.FLAGS,
+    SDS_SOCKET,
 )
 
 _DESCRIPTION = """\
@@ -231,8 +258,10 @@ Options that may be repeated are separated by commas there.
 The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
 weft sidecar ready waits until a sidecar is ready.
 
-Example:
+Examples:
   weft sidecar --proxy mesh/shop/virtualNode/web --ingress 9080=0:8080
+  weft sidecar --proxy mesh/shop/virtualNode/web --intercept
+  weft sidecar rules --app-ports 9080 --ignore-uid 1337
 
 Exit status: 0 stopped as told, 1 could not start or gave up, 2 a wrong option."""
 
@@ -253,22 +282,37 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def parser() -> argparse.ArgumentParser:
     """The flags as argparse knows them; every value is text here and is read by ``options``."""
+    return parser_of(FLAGS, prog="weft sidecar", description=_DESCRIPTION, epilog=_EPILOG)
+
+
+def parser_of(
+    flags: Sequence[Flag], *, prog: str, description: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser of some flags."""
     made = _Parser(
-        prog="weft sidecar",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        prog=prog,
+        description=description,
+        epilog=epilog,
         formatter_class=_formatter,
         allow_abbrev=False,
     )
-    for flag in FLAGS:
+    for flag in flags:
+        if flag.switch:
+            made.add_argument(flag.name, action="store_true", help=_help(flag, ""))
+            continue
         notes = f" (default: {flag.default})" if flag.default else ""
         made.add_argument(
             flag.name,
             metavar=flag.metavar,
             action="append" if flag.repeated else "store",
-            help=f"{flag.help}{notes} [{', '.join(flag.variables)}]",
+            help=_help(flag, notes),
         )
     return made
+
+
+def _help(flag: Flag, notes: str) -> str:
+    variables = f" [{', '.join(flag.variables)}]" if flag.variables else ""
+    return f"{flag.help}{notes}{variables}"
 
 
 def options(
@@ -280,7 +324,7 @@ def options(
 
     def texts(flag: Flag) -> tuple[str, list[str]]:
         """Where the value comes from, and the value in the operator's own words."""
-        stated = given[flag.name[2:].replace("-", "_")]
+        stated = given[flag.dest]
         if stated is not None:
             return flag.name, stated if flag.repeated else [stated]
         for variable in flag.variables:
@@ -309,9 +353,11 @@ def options(
         found = all_of(flag, parse)
         return found[0] if found else None
 
-    mode = one_of(MODE, values.mode)
+    intercept = intercept_options.interception(given, environment)
+    asked = maybe(MODE, values.mode)
+    mode = asked or (Mode.EXPLICIT if intercept is None else Mode.TRANSPARENT)
     if mode is Mode.TRANSPARENT:
-        for flag in (INGRESS, EGRESS, BACKEND):
+        for flag in (INGRESS, EGRESS, BACKEND, APPS):
             where, stated = texts(flag)
             if stated:
                 raise BadRequest(
@@ -340,7 +386,7 @@ def options(
         instance=maybe(INSTANCE, values.instance),
         mode=mode,
         ingress=tuple(sorted(all_of(INGRESS, values.ingress))),
-        egress=one_of(EGRESS, values.port, otherwise=15001 if mode is Mode.TRANSPARENT else 0),
+        egress=one_of(EGRESS, values.port, otherwise=intercept_options.egress(mode, intercept)),
         backends=tuple(sorted(all_of(BACKEND, values.backend))),
         status_port=one_of(STATUS_PORT, values.port),
         data=maybe(DATA, str) or _default_data(environment),
@@ -352,11 +398,20 @@ def options(
         restarts=maybe(RESTARTS, values.count),
         register=maybe(REGISTER, values.api),
         addresses=tuple(sorted(all_of(ADDRESS, values.advertised), key=lambda a: a.listener)),
+        apps=maybe(APPS, str),
+        intercept=intercept,
+        dry_run=intercept_options.switched(intercept_options.DRY_RUN, given, environment),
+        status_fd=maybe(STATUS_FD, values.count),
         app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
+        dns=maybe(dns_options.DNS, name_server),
+        dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
+        sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
+    intercept_options.refuse(made.intercept, made.proxy, made.mode)
+    dns_options.refuse(made.dns, made.dns_upstreams, made.mode)
     return made
 
 

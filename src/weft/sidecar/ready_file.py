@@ -32,6 +32,8 @@ class ReadyFile:
                 "ports": standing.ports,
                 "status": status,
                 "source": standing.source,
+                "renewals": standing.renewals,
+                "retiring": standing.envoy.get("retiring", 0),
             },
             indent=2,
         ).encode()

@@ -19,6 +19,7 @@ from weft.errors import Unreachable
 from weft.names import IngressPort, ProxyId
 from weft.sidecar.access import Access
 from weft.sidecar.admin import parse_response, quoted
+from weft.sidecar.machine import connected
 from weft.sidecar.values import Advertised, Api
 
 LEASE_SECONDS = 15.0
@@ -49,8 +50,10 @@ class Registration:
         addresses: Mapping[int, str],
         say: Callable[[str], None],
         warn: Callable[[str], None],
+        mark: int | None = None,
     ) -> None:
         self._api = api
+        self._mark = mark
         self._access = access
         self._path = (
             f"/weft/v1/meshes/{quoted(proxy.mesh)}/virtualNodes/{quoted(proxy.name)}"
@@ -166,7 +169,7 @@ class Registration:
         return b"".join(chunks)
 
     def _connection(self) -> socket.socket:
-        plain = socket.create_connection((self._api.host, self._api.port), _TIMEOUT_SECONDS)
+        plain = connected(self._api.host, self._api.port, _TIMEOUT_SECONDS, self._mark)
         if not self._api.tls:
             return plain
         import ssl  # Costs a tenth of a sidecar's memory, and few need it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import socketserver
 import sys
 import threading
@@ -42,6 +43,7 @@ class Standing:
     rejected: tuple[Json, ...] = ()
     left_out: tuple[str, ...] = ()
     started: float = 0.0
+    renewals: Json = field(default_factory=dict)
 
     def to_json(self, now: float) -> Json:
         return {
@@ -56,6 +58,7 @@ class Standing:
             "source": self.source,
             "rejected": list(self.rejected),
             "left_out": list(self.left_out),
+            "renewals": self.renewals,
             "uptime_seconds": round(now - self.started, 3),
         }
 
@@ -212,6 +215,7 @@ def ports(value: Ports) -> Json:
             {"service": p.service, "listener": p.listener, "socket": p.socket}
             for p in value.backends
         ],
+        **({"dns": value.dns} if value.dns else {}),
     }
 
 
@@ -282,14 +286,27 @@ class StatusServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, port: int, pages: Pages, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, port: int, pages: Pages, report: Callable[[str], None], inherited: int | None = None
+    ) -> None:
+        """``inherited``: the descriptor of a socket that listens already, in place of the port."""
         self.pages = pages
         self._report = report
         try:
-            super().__init__(("127.0.0.1", port), _Handler)
+            super().__init__(("127.0.0.1", port), _Handler, bind_and_activate=False)
+            if inherited is None:
+                self.server_bind()
+                self.server_activate()
+            else:
+                self.socket.close()
+                self.socket = socket.socket(fileno=inherited)
+                self.server_address = self.socket.getsockname()
         except OSError as error:
+            self.socket.close()
             raise CannotStart(
-                f"port {port} cannot be used for the status page: {error.strerror}",
+                f"port {port} cannot be used for the status page: {error.strerror}"
+                if inherited is None
+                else f"file descriptor {inherited} is no listening socket: {error.strerror}",
                 fix="give another port with --status-port, or 0 for a free one",
             ) from error
         self._thread = threading.Thread(target=self.serve_forever, args=(0.25,), name="status")

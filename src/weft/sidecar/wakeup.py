@@ -9,13 +9,15 @@ import threading
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+RENEW_SIGNAL = signal.SIGUSR1
 
 
 class Wakeup:
-    """Sleep that any signal ends; it counts the requests to stop."""
+    """Sleep that any signal ends; it counts the requests to stop, and those for another Envoy."""
 
     def __init__(self) -> None:
         self.stops = 0
+        self.renewals = 0
         self._reader, self._writer = socket.socketpair()
         self._reader.settimeout(0.0)
         self._writer.settimeout(0.0)
@@ -28,6 +30,7 @@ class Wakeup:
             # Under nohup the end of the terminal is nothing to us.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._stop)
+        signal.signal(RENEW_SIGNAL, self._renew)
         # Without a handler of our own a child's end would not write to the descriptor.
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
@@ -47,3 +50,6 @@ class Wakeup:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stops += 1
+
+    def _renew(self, _number: int, _frame: FrameType | None) -> None:
+        self.renewals += 1

@@ -30,10 +30,11 @@ from weft.errors import (
 )
 from weft.model.codec import decode, without_nulls
 from weft.model.meta import Metadata, Resource, Tags
+from weft.model.policy import POLICIES
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Key, Kind, owner_of
 from weft.quotas import Quotas
-from weft.store import cloud_map, document, ownership
+from weft.store import cloud_map, document, ownership, policies
 from weft.store.change import (
     Action,
     Create,
@@ -260,6 +261,9 @@ class _Admission:
             and wanted <= set(each.tags)
             and self._may_go(each)
         ]
+        for name, resource in list(policies.pruned(self.draft.state, step)):
+            if self._may_go(resource):
+                self._forget_policy(name)
         # Routes before the routers they live in.
         going.sort(key=lambda each: (not each.key.parent_name, each.key))
         for each in going:
@@ -290,6 +294,8 @@ class _Admission:
             for account in list(ownership.shares(self.draft.state, key.mesh)):
                 name = ownership.share_name(key.mesh, account)
                 self._keep(Keep(ownership.SHARES, name, None))
+        for name in policies.going_with(self.draft.state, key):
+            self._forget_policy(name)
         self.draft.remove(key)
         self._put.pop(key, None)
         self._moved[key] = None
@@ -362,14 +368,21 @@ class _Admission:
         if step.collection == ownership.SHARES and self._caller is not None:
             # Only the owner shares a mesh, and only one that is there.
             self._existing(Key.of_mesh(ownership.mesh_of_share(step.name)))
+        if step.collection == POLICIES:
+            policies.check(self.draft.state, step, self._caller, self._account)
         before = self.draft.document(step.collection, step.name)
         id = document.id_of_kept(step.collection, step.name)
         if step.expect is Expect.ABSENT and before is not None:
             raise Conflict(f"{id} exists already")
         if before is None and (step.expect is Expect.PRESENT):
             raise NotFound(f"{id} does not exist")
-        after = step.document
-        if before == after:
+        after, sealed = step.document, step.secret.sealed if step.secret else None
+        if after is not None:
+            # A secret stays until another takes its place.
+            hidden = document.UNLOGGED.get(step.collection, ())
+            known = {name: before[name] for name in hidden if before and name in before}
+            after = {**after, **(step.secret.members if step.secret else known)}
+        if before == after and sealed is None:
             action = Action.UNCHANGED
         elif before is None:
             action = Action.CREATED
@@ -378,7 +391,14 @@ class _Admission:
         self.kept.append(Kept(step.collection, step.name, action, after))
         if action is not Action.UNCHANGED:
             self.draft.keep(step.collection, step.name, after)
-            self.records.append(Record(id, action, after))
+            logged = None if after is None else document.logged_of(step.collection, after)
+            self.records.append(Record(id, action, logged, sealed))
+
+    def _forget_policy(self, name: str) -> None:
+        """With what it is about: whoever may delete that may not keep a policy for its namesake."""
+        self.draft.keep(POLICIES, name, None)
+        self.kept.append(Kept(POLICIES, name, Action.DELETED, None))
+        self.records.append(Record(document.id_of_kept(POLICIES, name), Action.DELETED, None))
 
     def follow(self) -> None:
         """Keep in Cloud Map what follows from the steps for replicas that are discovered there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import health_check_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
@@ -18,20 +18,10 @@ from weft.translate.basics import address, duration, metadata, over_ads, packed
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import client_side
 
 UNLIMITED = 2**31 - 1
 """App Mesh's figure for a circuit breaker that never opens."""
-
-_BREAKERS = circuit_breaker_pb2.CircuitBreakers(
-    thresholds=[
-        circuit_breaker_pb2.CircuitBreakers.Thresholds(
-            max_connections=wrappers_pb2.UInt32Value(value=UNLIMITED),
-            max_pending_requests=wrappers_pb2.UInt32Value(value=UNLIMITED),
-            max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED),
-            max_retries=wrappers_pb2.UInt32Value(value=UNLIMITED),
-        )
-    ]
-)
 
 _FAMILIES = {
     ir.IpPreference.UNSET: cluster_pb2.Cluster.AUTO,
@@ -54,7 +44,7 @@ def cluster(value: ir.Cluster) -> Any:
     message = cluster_pb2.Cluster(
         name=value.name,
         connect_timeout=duration(value.connect_timeout),
-        circuit_breakers=_BREAKERS,
+        circuit_breakers=circuit_breakers(value.breakers or ir.Breakers()),
         metadata=metadata(node=value.node) if value.node else None,
     )
     if value.labelled:
@@ -67,12 +57,55 @@ def cluster(value: ir.Cluster) -> Any:
             options.upstream_http_protocol_options.auto_sni = True
             options.upstream_http_protocol_options.auto_san_validation = True
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    if value.outliers is not None:
+        message.outlier_detection.CopyFrom(outlier_detection(value.outliers))
+    if value.tls is not None:
+        message.transport_socket.CopyFrom(client_side(value.tls))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
+        if value.tls is not None:
+            _probe_protocol(message.health_checks[0], value.health_check.probe)
         # An endpoint that was taken away must go at once, healthy or not: traffic
         # to it would fail until its checks do.
         message.ignore_health_on_host_removal = True
     return message
+
+
+def circuit_breakers(value: ir.Breakers) -> Any:
+    """All four are always said: Envoy's own limits are 1024, and 3 for retries."""
+    return circuit_breaker_pb2.CircuitBreakers(
+        thresholds=[
+            circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                max_connections=_limit(value.connections),
+                max_pending_requests=_limit(value.pending),
+                max_requests=_limit(value.requests),
+                max_retries=_limit(None),
+            )
+        ]
+    )
+
+
+def _limit(value: int | None) -> Any:
+    return wrappers_pb2.UInt32Value(value=UNLIMITED if value is None else value)
+
+
+def outlier_detection(value: ir.OutlierDetection) -> Any:
+    return outlier_detection_pb2.OutlierDetection(
+        consecutive_5xx=wrappers_pb2.UInt32Value(value=value.server_errors),
+        interval=duration(value.interval),
+        base_ejection_time=duration(value.ejection),
+        max_ejection_percent=wrappers_pb2.UInt32Value(value=value.most_percent),
+        # Envoy would also eject, in clusters of five and more, whoever does worse than
+        # the others. Nobody asked for that.
+        enforcing_success_rate=wrappers_pb2.UInt32Value(value=0),
+        always_eject_one_host=wrappers_pb2.BoolValue(value=True),
+    )
+
+
+def _probe_protocol(message: Any, probe: ir.HttpCheck | ir.GrpcCheck | ir.TcpCheck) -> None:
+    """A check may speak another version of HTTP than the requests, and must not agree on theirs."""
+    if isinstance(probe, ir.HttpCheck):
+        message.tls_options.alpn_protocols.append("h2" if probe.http2 else "http/1.1")
 
 
 def _discover(message: Any, value: ir.Cluster) -> None:
@@ -109,21 +142,38 @@ def dns_cache(preference: ir.IpPreference) -> Any:
     )
 
 
-def load_assignment(name: str, endpoints: tuple[ir.SocketAddress, ...]) -> Any:
-    """The endpoints of a cluster, in one locality."""
+def load_assignment(
+    name: str, endpoints: tuple[ir.SocketAddress, ...], zones: tuple[ir.Zone, ...] = ()
+) -> Any:
+    """
+    The endpoints of a cluster; those whose zone is known stand in a locality of their own.
+
+    All have the same priority, no locality has a weight, and a proxy does not say where it
+    is itself: each endpoint gets the same share, wherever it is.
+    """
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    placed = {endpoint for zone in zones for endpoint in zone.endpoints}
+    if placed:
+        endpoints = tuple(each for each in endpoints if each not in placed)
     if endpoints:
-        message.endpoints.append(
-            endpoint_components_pb2.LocalityLbEndpoints(
-                lb_endpoints=[
-                    endpoint_components_pb2.LbEndpoint(
-                        endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
-                    )
-                    for endpoint in endpoints
-                ]
-            )
-        )
+        message.endpoints.append(_locality(endpoints))
+    for zone in zones:
+        locality = _locality(zone.endpoints)
+        locality.locality.region = zone.region
+        locality.locality.zone = zone.name
+        message.endpoints.append(locality)
     return message
+
+
+def _locality(endpoints: tuple[ir.SocketAddress, ...]) -> Any:
+    return endpoint_components_pb2.LocalityLbEndpoints(
+        lb_endpoints=[
+            endpoint_components_pb2.LbEndpoint(
+                endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
+            )
+            for endpoint in endpoints
+        ]
+    )
 
 
 def _http2() -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from weft.ir import proxy as ir
-from weft.translate import cluster, endpoint, listener, route
+from weft.translate import cluster, dns, endpoint, listener, route, secret
 from weft.translate.memo import memoised
 from weft.translate.snapshot import Encoded, ResourceType, Snapshot
 
@@ -19,7 +19,13 @@ def translate(proxy: ir.Proxy) -> Snapshot:
             {
                 ResourceType.CLUSTER: _by_name(map(cluster.encoded, proxy.clusters)),
                 ResourceType.ENDPOINT: _by_name(map(endpoint.encoded, proxy.assignments)),
-                ResourceType.LISTENER: _by_name(map(listener.encoded, proxy.listeners)),
+                ResourceType.SECRET: _by_name(map(secret.encoded, proxy.secrets)),
+                ResourceType.LISTENER: _by_name(
+                    (
+                        *map(listener.encoded, proxy.listeners),
+                        *map(dns.encoded, proxy.name_servers),
+                    )
+                ),
                 ResourceType.ROUTE: _by_name(map(route.encoded, proxy.route_configurations)),
             }
         )

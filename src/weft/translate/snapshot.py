@@ -30,9 +30,6 @@ class ResourceType(Enum):
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
-    # Enum's own is written in Python, and types are looked up for every message.
-    __hash__ = object.__hash__
-
     # Tables by type are looked into for every message, and Enum's own hash is a call into Python.
     __hash__ = object.__hash__
 
@@ -63,12 +60,17 @@ class Encoded:
     name: str
     version: str
     delta: bytes = field(repr=False)
+    deserted: bool = False
+    """Whoever is still led here finds nobody: said after what leads elsewhere."""
+    again: Encoded | None = field(default=None, repr=False)
+    """The same in other words, for a proxy that refused it and should look at it once more."""
 
     @classmethod
-    def of(cls, name: str, message: Message) -> Self:
+    def of(cls, name: str, message: Message, *, deserted: bool = False) -> Self:
         """Serialise a message, deterministically, and name its content."""
         content = message.SerializeToString(deterministic=True)
-        return cls._of(name, f"type.googleapis.com/{message.DESCRIPTOR.full_name}", content)
+        type_url = f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
+        return cls._of(name, type_url, content, deserted=deserted)
 
     @classmethod
     def of_content(cls, name: str, kind: ResourceType, content: bytes) -> Self:
@@ -76,12 +78,12 @@ class Encoded:
         return cls._of(name, kind.value, content)
 
     @classmethod
-    def _of(cls, name: str, type_url: str, content: bytes) -> Self:
+    def _of(cls, name: str, type_url: str, content: bytes, *, deserted: bool = False) -> Self:
         delta = discovery_pb2.DeltaDiscoveryResponse()
         entry = delta.resources.add(name=name, version=version_of(content))
         entry.resource.type_url = type_url
         entry.resource.value = content
-        return cls(name, entry.version, delta.SerializeToString())
+        return cls(name, entry.version, delta.SerializeToString(), deserted)
 
     @property
     def sotw(self) -> bytes:

@@ -42,6 +42,9 @@ log = structlog.get_logger(__name__)
 _LOOK_TOGETHER_SECONDS = 0.02
 """Answers that become overdue within this time are looked at in one go."""
 
+LOOK_AGAIN_SECONDS = 5.0
+"""How often a proxy is asked to look again at a file that it could not use."""
+
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _DELTA = "DeltaAggregatedResources"
 _SOTW = "StreamAggregatedResources"
@@ -100,7 +103,10 @@ class AdsServer:
         gate: Gate | None = None,
         tls: grpc.ServerCredentials | None = None,
         max_age: timedelta | None = None,
+        socket: str = "",
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
     ) -> None:
+        """``socket``: the path of a Unix socket at which proxies are answered, too."""
         self.delivery = delivery
         self.clock = clock
         self.window = Window()
@@ -113,6 +119,7 @@ class AdsServer:
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
         self._ageing = Ageing(clock, max_age)
+        self._socket = socket
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -121,12 +128,16 @@ class AdsServer:
         # All answers are due after the same time, so the first sent is the first overdue.
         self._due: deque[tuple[float, Session, str]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
+        self._look_again_seconds = look_again_seconds
+        self._refusing: set[Session] = set()
+        self._next_look: asyncio.TimerHandle | None = None
 
     # --- life -----------------------------------------------------------------------------
 
     async def start(self) -> int:
         """Listen; the port bound, or 0 for a Unix socket."""
         address = await listenable(self._address)
+        socket = await listenable(f"unix:{self._socket}") if self._socket else ""
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(
             (
@@ -146,6 +157,14 @@ class AdsServer:
                 port = server.add_secure_port(address, self._tls)
         except RuntimeError as error:
             raise cannot_listen(self._address, str(error)) from error
+        if socket:
+            try:
+                if self._tls is None:
+                    server.add_insecure_port(socket)
+                else:
+                    server.add_secure_port(socket, self._tls)
+            except RuntimeError as error:
+                raise cannot_listen(socket, str(error)) from error
         await server.start()
         self._server = server
         self._gate.listens_at(port)
@@ -165,6 +184,9 @@ class AdsServer:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
 
     # --- what the pipeline says (Publisher) -----------------------------------------------
 
@@ -255,6 +277,20 @@ class AdsServer:
         self._due.append((self.delivery.attention.now() + self._patience, session, nonce))
         if self._alarm is None:
             self._set_alarm()
+
+    def look_again_later(self, session: Session) -> None:
+        """Offer this stream once more what it refused and may be able to use by then."""
+        self._refusing.add(session)
+        if self._next_look is None and not self._stopping:
+            self._next_look = asyncio.get_running_loop().call_later(
+                self._look_again_seconds, self._look_again
+            )
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        refusing, self._refusing = self._refusing, set()
+        for session in refusing & self._sessions:
+            session.look_again()
 
     # --- inside ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import structlog
 from weft.clock import Clock
 from weft.errors import BadRequest, Forbidden, LimitExceeded, WeftError
 from weft.identity.caller import Caller
+from weft.translate.snapshot import ResourceType
 from weft.xds import wire
 from weft.xds.delivery import Connection, Delivery
 from weft.xds.subscription import Answer
@@ -53,12 +54,15 @@ class Host(Protocol):
 
     def watch(self, session: Session, nonce: str) -> None: ...
 
+    def look_again_later(self, session: Session) -> None: ...
+
 
 class Session:
     """One open stream."""
 
     __slots__ = (
         "__weakref__",
+        "_complaints",
         "_context",
         "_ended",
         "_host",
@@ -76,6 +80,7 @@ class Session:
         self.connection: Connection | None = None
         self.caller = caller or Caller()
         """Who opened the stream."""
+        self._complaints: dict[ResourceType, str | None] = {}
         self._host = host
         self._variant = variant
         self._context = context
@@ -107,6 +112,11 @@ class Session:
     def wake(self) -> None:
         """There may be something to say."""
         self._woken.set()
+
+    def look_again(self) -> None:
+        """What the proxy refused may have been mended on its machine."""
+        if self.connection is not None and self.connection.stream.look_again():
+            self.wake()
 
     def end(self, code: grpc.StatusCode, words: str = "") -> None:
         """Close the stream with a status; the first reason given is the one sent."""
@@ -157,7 +167,10 @@ class Session:
         answer = self.connection.stream.on_request(request, self._host.clock.now())
         if answer is not None:
             self._host.delivery.answered(self.connection, request.kind, answer)
-            if answer is Answer.NACK:
+            if answer is Answer.NACK and request.kind is ResourceType.SECRET:
+                self._host.look_again_later(self)
+            if answer is Answer.NACK and self._complaints.get(request.kind) != request.error:
+                self._complaints[request.kind] = request.error
                 log.warning(
                     "proxy refused its configuration",
                     proxy=str(self.connection.proxy),

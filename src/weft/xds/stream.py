@@ -5,13 +5,15 @@ Make before break (xDS protocol, "Eventual consistency considerations"):
 
     1  clusters, then their endpoints and secrets      said as soon as they are known
     2  listeners, then routes                          once no new cluster is unanswered
-    3  listeners that are no longer wanted             once 2 is accepted
-    4  clusters that are no longer wanted              once 3 is accepted
+    3  endpoints of which none is left                 once 2 is accepted
+    4  listeners that are no longer wanted             once 2 is accepted
+    5  clusters that are no longer wanted              once 4 is accepted
 
 Endpoints never wait for the clusters' ACK: Envoy gives that ACK only when the clusters
 are warm, and they get warm by their endpoints. Routes do wait for it, because a route
-to a cluster that is still warming answers 503. All waiting is bounded: what is
-unanswered for two seconds blocks nothing.
+to a cluster that is still warming answers 503. The last endpoint of a cluster stays
+until the routes lead elsewhere: with none Envoy answers 503 without a second try. All
+waiting is bounded: what is unanswered for two seconds blocks nothing.
 
 A plan is never kept. Each step is derived again from what was told and accepted, so a
 snapshot that arrives midway only changes where the rest of the way leads.
@@ -81,11 +83,25 @@ class Stream:
         if subscription is None:
             made = DeltaSubscription if self.variant is Variant.DELTA else SotwSubscription
             subscription = self.subscriptions[request.kind] = made(request.kind)
-        asked = subscription.asked
+        asked, begun = subscription.asked, subscription.begun
         answer = subscription.on_request(request, at)
+        if request.kind is ResourceType.SECRET and not begun and self._returning:
+            subscription.doubt()
         if answer is not Answer.ACK or subscription.asked != asked:
             self._said = None
         return answer
+
+    @property
+    def _returning(self) -> bool:
+        return any(subscription.returning for subscription in self.subscriptions.values())
+
+    def look_again(self) -> bool:
+        """Offer refused secrets once more; whether there are any that it may help."""
+        secrets, target = self.subscriptions.get(ResourceType.SECRET), self.feed.target
+        if secrets is None or target is None or not secrets.look_again(target):
+            return False
+        self._said = None
+        return True
 
     def next(self, now: float) -> Outgoing | None:
         """The next response, at this moment; None when the proxy must speak or change first."""
@@ -117,7 +133,10 @@ class Stream:
         for kind in (_CLUSTERS, _ENDPOINTS, ResourceType.SECRET):
             if (subscription := self.subscriptions.get(kind)) is None:
                 continue
-            if change := subscription.update(target):
+            later = self._deserted(target, now) if kind is _ENDPOINTS else NO_NAMES
+            if later:
+                unsaid.add(kind)
+            if change := subscription.update(target, later):
                 if not self._waits(kind, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
@@ -190,6 +209,21 @@ class Stream:
             for other in (_LISTENERS, _ROUTES)
             if (subscription := self.subscriptions.get(other))
         )
+
+    def _deserted(self, target: Target, now: float) -> AbstractSet[str]:
+        """Clusters whose last endpoint goes, while routes that may lead there are on their way."""
+        endpoints = self.subscriptions[_ENDPOINTS]
+        told, wanted = endpoints.told, endpoints.wanted(target)
+        if told is wanted or self._refused_clusters():
+            return NO_NAMES
+        found = {r.name for r in differing(told, wanted) if r.deserted and r.name in told}
+        if not found or not any(
+            subscription.update(target) or self._waits(kind, now)
+            for kind in (_LISTENERS, _ROUTES)
+            if (subscription := self.subscriptions.get(kind)) and not subscription.unsure
+        ):
+            return NO_NAMES
+        return found
 
     def _refused_clusters(self) -> list[bytes]:
         clusters = self.subscriptions.get(_CLUSTERS)

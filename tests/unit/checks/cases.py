@@ -8,6 +8,7 @@ from tests.builders import http_route, listener, to
 
 Said = dict[str, Any]
 
+ARN = "arn:aws:acm:us-west-2:000000000000:certificate/shop"
 TRUST = {"trust": {"file": {"certificateChain": "/ca.pem"}}}
 CERTIFICATE = {"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}}
 HEALTH = {
@@ -35,13 +36,20 @@ def seconds(value: int) -> Said:
     return {"unit": "s", "value": value}
 
 
-def shop(*, node: Said | None = None, routes: Said | None = None, **more: Any) -> Said:
+def shop(
+    *,
+    node: Said | None = None,
+    routes: Said | None = None,
+    also: Said | None = None,
+    **more: Any,
+) -> Said:
     """``web`` calls ``shop.local``: a router with one route to the node ``shop``."""
     return {
         "mesh": {"egressFilter": {"type": "DROP_ALL"}},
         "nodes": {
             "web": {"calls": ["shop.local"]},
             "shop": {"listen": "9080/http", **(node or {})},
+            **(also or {}),
         },
         "routers": {
             "shop": {
@@ -52,6 +60,19 @@ def shop(*, node: Said | None = None, routes: Said | None = None, **more: Any) -
         "services": {"shop.local": "router shop"},
         **more,
     }
+
+
+def two_routes_to_two() -> Said:
+    return {"a": http_route("shop:1", "web:1"), "all": http_route("shop:100")}
+
+
+def by_node_alone(protocol: str, policy: Said) -> Said:
+    """``web`` calls ``shop.local``, which a virtual node provides, and which has a policy."""
+    return shop(
+        node={"listen": f"9080/{protocol}"},
+        services={"shop.local": "node shop"},
+        policies={"virtualService/shop.local": policy},
+    )
 
 
 def one_route(**more: Any) -> Said:
@@ -67,6 +88,18 @@ def with_tls(server: Said | None, client: Said | None) -> Said:
     said = shop(node=served({"tls": server} if server else {}))
     if client:
         said["nodes"]["web"]["backendDefaults"] = {"clientPolicy": {"tls": client}}
+    return said
+
+
+def two_ways(policy: Said) -> Said:
+    """``web`` calls one virtual node by two services, with a policy of its own for one."""
+    said = shop()
+    said["services"]["other.local"] = "node shop"
+    said["nodes"]["web"].pop("calls")
+    said["nodes"]["web"]["backends"] = [
+        {"virtualService": {"virtualServiceName": "shop.local"}},
+        {"virtualService": {"virtualServiceName": "other.local", **policy}},
+    ]
     return said
 
 
@@ -87,6 +120,15 @@ def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) 
 
 def gateway(routes: Said, listen: str = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
+
+
+def cart_behind_a_gateway(rewrite: Said) -> Said:
+    """Requests under /shop reach a service that knows /cart alone."""
+    route = gateway_route("/shop")
+    route["httpRoute"]["action"]["rewrite"] = rewrite
+    said = gateway({"all": route})
+    said["routers"]["shop"]["routes"] = {"cart": http_route("shop:1", prefix="/cart")}
+    return said
 
 
 def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Said:
@@ -110,6 +152,39 @@ def header(**match: Any) -> Said:
 
 def matching(match: Said, **more: Any) -> Said:
     return {"httpRoute": {"match": match, "action": to("shop:100")}, **more}
+
+
+ACM = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+PCA = "arn:aws:acm-pca:us-west-2:111122223333:certificate-authority/1"
+
+
+def by_arn(
+    hosts: tuple[str, ...] = ("shop.local",),
+    *,
+    issuer: str = PCA,
+    accepted: tuple[str, ...] = (),
+    known: bool = True,
+) -> Said:
+    """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
+    validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
+    if accepted:
+        validation["subjectAlternativeNames"] = {"match": {"exact": list(accepted)}}
+    server = {"mode": "STRICT", "certificate": {"acm": {"certificateArn": ACM}}}
+    said = with_tls(server, {"validation": validation})
+    said["nodes"]["shop"]["serviceDiscovery"] = {"dns": {"hostname": "shop.local"}}
+    root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    certificate = {
+        "certificateChain": root.format("leaf"),
+        "privateKey": "key",
+        "authorityArn": issuer,
+        "rootChain": root.format(issuer),
+        "hosts": list(hosts),
+        "uris": [],
+    }
+    if known:
+        said["certificates"] = {ACM: certificate}
+        said["authorities"] = {PCA: {"certificateChain": root.format(PCA)}}
+    return said
 
 
 TWO_PORTS = {"listen": ["9080/http", "9081/http"]}
@@ -273,10 +348,17 @@ CASES: dict[str, tuple[Said, Said]] = {
         with_tls({"mode": "DISABLED", "certificate": CERTIFICATE}, None),
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
     ),
-    "WEFT-507": (
-        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
-        with_tls(None, None),
+    "WEFT-508": (
+        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE, "validation": TRUST}, None),
+        with_tls({"mode": "STRICT", "certificate": CERTIFICATE, "validation": TRUST}, None),
     ),
+    "WEFT-509": (
+        two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
+        two_ways({}),
+    ),
+    "WEFT-520": (by_arn(known=False), by_arn()),
+    "WEFT-521": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-522": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
@@ -343,8 +425,37 @@ CASES: dict[str, tuple[Said, Said]] = {
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(51)]}}},
         {"nodes": {"web": {"calls": [f"s{i}.local" for i in range(50)]}}},
     ),
-    "WEFT-705": (shop(node=served({"outlierDetection": EJECTION})), shop()),
-    "WEFT-801": (gateway({"all": gateway_route()}), shop()),
+    "WEFT-711": (
+        shop(policies={"virtualRouter/shop/route/none": {"reroute": True}}),
+        shop(
+            routes=two_routes_to_two(), policies={"virtualRouter/shop/route/a": {"reroute": True}}
+        ),
+    ),
+    "WEFT-712": (
+        shop(policies={"virtualService/shop.local": {"retryPolicy": RETRIES}}),
+        by_node_alone("http", {"retryPolicy": RETRIES}),
+    ),
+    "WEFT-713": (
+        by_node_alone("tcp", {"retryPolicy": RETRIES}),
+        by_node_alone("tcp", {"timeout": {"idle": seconds(5)}}),
+    ),
+    "WEFT-714": (
+        shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
+        shop(policies={"mesh": {"reroute": True}}),
+    ),
+    "WEFT-715": (
+        shop(
+            routes={"all": http_route("shop:1", "other:1")},
+            also={"other": {"listen": "9080/http"}},
+            policies={"mesh": {"reroute": True}},
+            forgotten=["other"],
+        ),
+        shop(
+            routes={"all": http_route("shop:1", "other:1")},
+            also={"other": {"listen": "9080/http"}},
+            forgotten=["other"],
+        ),
+    ),
     "WEFT-802": (
         gateway(
             {
@@ -355,6 +466,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         gateway({"all": gateway_route(), "cart": gateway_route("/cart/")}),
     ),
     "WEFT-803": (gateway({}), gateway({"all": gateway_route()})),
+    "WEFT-804": (
+        cart_behind_a_gateway({"prefix": {"defaultPrefix": "DISABLED"}}),
+        cart_behind_a_gateway({"hostname": {"defaultTargetHostname": "DISABLED"}}),
+    ),
+    "WEFT-805": (
+        shop(
+            gateways={
+                "front": {**served({"healthCheck": HEALTH}), "routes": {"all": gateway_route()}}
+            }
+        ),
+        gateway({"all": gateway_route()}),
+    ),
 }
 """By code: a mesh in which it is found, and one much like it in which it is not."""
 

@@ -37,6 +37,7 @@ Weft = Callable[..., Ran]
 def plane() -> Iterator[ControlPlane]:
     with serving(ControlPlane(color_app())) as found:
         found.tell("GET", "/weft/v1/proxies", {"revision": 7, "proxies": []})
+        found.tell("GET", "/weft/v1/policies", {"revision": 7, "policies": []})
         yield found
 
 

@@ -130,7 +130,7 @@ def serving(plane: ControlPlane) -> Iterator[ControlPlane]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _do
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -77,3 +77,12 @@ def test_a_mesh_that_is_not_there_and_a_place_that_cannot_be_written_are_errors(
     ran = weft("export", "--mesh", "gone")
     assert ran.code == 3
     assert "weft get meshes" in ran.err
+
+
+def test_policies_go_with_the_page_and_are_told_where_a_format_has_none(
+    weft: Weft, plane: ControlPlane
+) -> None:
+    policies = [{"for": "mesh/shop", "reroute": True}]
+    plane.tell("GET", "/weft/v1/policies", {"revision": 7, "policies": policies})
+    assert yaml.safe_load(weft("export").out)["policies"] == [{"for": "mesh", "reroute": True}]
+    assert "1 policy of Weft's own left out" in weft("export", "--format", "cfn").err

@@ -208,3 +208,22 @@ def test_what_is_left_out_of_other_formats_is_said(
     assert "passed over, being no kinds of App Mesh: 1 Deployment" in ran.err
     # Of the only mesh, since the manifest selects none.
     assert plane.applied()[0]["resources"][0]["meshName"] == "shop"
+
+
+def test_policies_are_applied_with_the_resources_and_their_mistakes_placed(
+    weft: Weft, plane: ControlPlane, tmp_path: Path
+) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text("mesh: shop\npolicies:\n  - for: mesh\n    reroute: on\n")
+    outcome = {"key": "policies//mesh/shop", "action": "created", "differences": []}
+    plane.tell("POST", "/weft/v1/apply", {"revision": 8, "dryRun": False, "outcomes": [outcome]})
+    ran = weft("apply", "-f", str(path))
+    assert ran.code == 0
+    assert plane.applied()[-1]["policies"] == [{"for": "mesh/shop", "reroute": True}]
+    assert "policy of mesh/shop created" in ran.words
+
+    problem = {"path": "policies[0].reroute", "message": "no"}
+    plane.refuse("POST", "/weft/v1/apply", 400, "BadRequestException", "no", problems=[problem])
+    ran = weft("apply", "-f", str(path))
+    assert ran.code != 0
+    assert "policies.yaml:4" in ran.words

@@ -80,7 +80,8 @@ def runner(stand_in: Stand) -> list[tuple[Path, dict[str, Any]]]:
     """A running weft up, and what it was asked."""
     asked: list[tuple[Path, dict[str, Any]]] = []
 
-    def request(data: Path, message: dict[str, Any]) -> dict[str, Any]:
+    def request(data: Path, message: dict[str, Any], *, seconds: float = 60) -> dict[str, Any]:
+        assert seconds > 0
         asked.append((data, message))
         if message.get("workload") == "nobody":
             raise NotFound("there is no workload nobody", fix="did you mean web?")
@@ -88,6 +89,9 @@ def runner(stand_in: Stand) -> list[tuple[Path, dict[str, Any]]]:
         replica = {"name": "web/0", "state": state, "pid": 12, "virtualNode": "web-vn"}
         if message["op"] == "status":
             return {"workloads": [{"name": "web", "replicas": [replica]}]}
+        if message["op"] == "restart":
+            replica |= {"seconds": 6.5, "changed": True, "paused": None}
+            return {"replicas": [replica, replica | {"name": "web/1", "paused": "it is alone"}]}
         return {"replicas": [replica], "unchanged": []}
 
     stand_in("weft.local.control", request=request)
@@ -108,6 +112,19 @@ def test_a_workload_is_stopped_and_started_by_name(
     assert "did you mean web?" in ran.err
 
 
+def test_a_restart_says_what_was_replaced_and_whether_there_was_a_pause(
+    weft: Weft, runner: list[tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    out = weft("restart", "--all", "--data", str(tmp_path)).out
+
+    assert "web/0  replaced from the changed files in 6.5 s, without a pause" in out
+    assert "web/1  replaced from the changed files in 6.5 s, with a pause: it is alone" in out
+    assert [message for _, message in runner] == [
+        {"op": "status"},
+        {"op": "restart", "workload": "web"},
+    ]
+
+
 def test_the_control_plane_knows_which_data_directory_is_meant(
     weft: Weft, plane: ControlPlane, runner: list[tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -120,7 +137,7 @@ def test_the_control_plane_knows_which_data_directory_is_meant(
 
 
 def test_without_a_running_weft_up_it_says_so(weft: Weft, stand_in: Stand) -> None:
-    def request(_: Path, __: dict[str, Any]) -> dict[str, Any]:
+    def request(_: Path, __: dict[str, Any], *, seconds: float = 60) -> dict[str, Any]:
         raise Unreachable("no weft up runs on /x", fix="start it: weft up -f weft.yaml")
 
     stand_in("weft.local.control", request=request)
@@ -188,3 +205,32 @@ def test_why_says_which_route_its_targets_and_what_nobody_asked_for(
     assert "breakers         2147483647  (App Mesh's default)" in ran.out
     assert "! gateway-vn does not have it among its backends" in ran.out
     assert weft("why", "teller", "-H", "nonsense").code == 2
+
+
+def test_why_takes_a_url_and_a_grpc_method(weft: Weft, plane: ControlPlane) -> None:
+    answer = {
+        "service": None,
+        "host": "example.com:8443",
+        "port": 8443,
+        "caller": "mesh/shop/virtualNode/gateway-vn",
+        "summary": "no virtual host is for example.com:8443: the caller gets 404",
+        "outside": "denied: example.com:8443 is no backend, and the egress filter is DROP_ALL",
+        "arrival": {"listener": "l", "chain": "c", "routeConfiguration": "r", "because": "so"},
+        "hosts": [{"name": "teller.local", "matches": False}],
+    }
+    plane.tell("GET", "/weft/v1/why", answer)
+    ran = weft("why", "https://example.com:8443/a?b=c", "--from", "gateway")
+    assert ran.code == 0
+    query = plane.requests[-1].query
+    assert (query["host"], query["port"], query["scheme"]) == ("example.com", "8443", "https")
+    assert query["path"] == "/a?b=c"
+    assert ran.lines[0] == "gateway-vn to example.com:8443"
+    assert "host example.com:8443 is of none of: teller.local" in ran.out
+    assert "denied: example.com:8443" in ran.out
+
+    weft("why", "teller", "--from", "gateway", "--grpc", "s.S/M", "--socket")
+    query = plane.requests[-1].query
+    assert (query["service"], query["method"], query["path"]) == ("teller.local", "POST", "/s.S/M")
+    assert (query["header"], query["via"]) == ("content-type: application/grpc", "socket")
+    assert weft("why", "ftp://x").code == 2
+    assert weft("why", "x:port").code == 2

@@ -137,7 +137,7 @@ def key_of(resource: dict) -> str:
 
 def sidecar(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
-    for flag in ("proxy", "instance", "mode", "xds", "data", "ready-file", "egress"):
+    for flag in ("proxy", "instance", "mode", "xds", "data", "ready-file", "egress", "apps"):
         parser.add_argument(f"--{flag}")
     parser.add_argument("--ingress", action="append", default=[])
     parser.add_argument("--backend", action="append", default=[])

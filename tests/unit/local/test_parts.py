@@ -411,13 +411,31 @@ async def test_afresh_deletes_what_the_files_do_not_define(tmp_path: Path) -> No
     existing = ok({"revision": 7, "resources": [{"key": key} for key in keys]})
     done = ok({"revision": 8, "outcomes": [{"action": "updated"}]})
     asked: list[bytes] = []
-    _, said = await applied(two(tmp_path), Applying.AFRESH, done, existing, ok({}), asked=asked)
+    kept = ok({"policies": [{"for": "mesh/shop", "reroute": True}, {"for": "mesh/other"}]})
+    answers = (done, existing, ok({}), ok({}), ok({}), kept, ok({}))
+    _, said = await applied(two(tmp_path), Applying.AFRESH, *answers, asked=asked)
     assert [each.split()[1].decode() for each in asked if each.startswith(b"DELETE")] == [
         "/v20190125/meshes/shop/virtualRouter/vr/routes/r",
         "/v20190125/meshes/shop/virtualRouters/vr",
         "/v20190125/meshes/shop/virtualNodes/old",
+        "/weft/v1/policies/mesh/shop",
     ]
     assert said.endswith("mesh shop   1 updated, 3 deleted, revision 8")
+
+
+async def test_policies_come_with_what_is_missing_and_not_with_what_was_kept(
+    tmp_path: Path,
+) -> None:
+    more = "policies: [{for: mesh, reroute: on}, {for: virtualNode/web-vn, "
+    more += "egressFilter: {type: ALLOW_ALL}}]\n"
+    (tmp_path / "weft.yaml").write_text(TWO + more)
+    loaded = load([str(tmp_path / "weft.yaml")], {})
+    existing = ok({"revision": 7, "resources": [{"key": "mesh/shop"}]})
+    done = ok({"revision": 8, "outcomes": [{"action": "created"}]})
+    [_, sent], _ = await applied(loaded, Applying.MISSING, existing, done)
+    assert sent["policies"] == [
+        {"for": "mesh/shop/virtualNode/web-vn", "egressFilter": {"type": "ALLOW_ALL"}}
+    ]
 
 
 async def test_nothing_is_applied_when_others_create_the_mesh(tmp_path: Path) -> None:
@@ -437,14 +455,17 @@ async def test_what_the_store_refuses_is_placed_by_file_and_line(tmp_path: Path)
 # --- demo ---
 
 
-def test_the_demo_invites_with_three_commands_that_name_the_ports_in_use() -> None:
+def test_the_demo_invites_with_commands_that_name_the_ports_in_use() -> None:
     def commands(api: str) -> tuple[str, ...]:
         settings = Settings.read({API.flag: api}, {"HOME": "/"})
         return demo.invitation(settings, "shop", 7480).commands
 
     usual, other = commands("127.0.0.1:7400"), commands("127.0.0.1:8400")
-    assert len(usual) == 3
-    assert usual[1:] == ("weft split colorteller white=0", "weft get proxies")
+    assert usual[1:] == (
+        "weft split colorteller white=0",
+        "weft policy set mesh/shop reroute=on",
+        "weft get proxies",
+    )
     assert "aws appmesh describe-route --mesh-name shop" in usual[0]
     assert other[1].startswith("WEFT_ENDPOINT=http://127.0.0.1:8400 weft split")
 

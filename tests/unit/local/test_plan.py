@@ -36,7 +36,9 @@ def workload(command: str = "run", **members: Any) -> Workload:
 def planned(of: Workload, needs: Needs | None = NEEDS, replica: int = 0) -> Plan:
     take = itertools.count(30000)
     allocation = plans.allocation(plans.demand(of, needs), lambda: next(take))
-    place = Place("web-0", "127.0.0.1:7401", Path("/data"), Path("/data/r"), {"HOME": "/h"})
+    place = Place(
+        "web-0", "127.0.0.1:7401", Path("/data"), Path("/data/r"), Path("/data/a"), {"HOME": "/h"}
+    )
     return plans.plan(of, replica, needs, allocation, place)
 
 
@@ -56,6 +58,7 @@ def test_the_sidecar_is_told_everything_by_its_flags() -> None:
     assert " ".join(found) == (
         "--proxy mesh/shop/virtualNode/web-vn --instance web-0 --mode explicit "
         "--xds 127.0.0.1:7401 --data /data --ready-file /data/r --egress 30002 "
+        "--apps /data/a "
         "--ingress 9080=30001:30000 "
         "--backend api.local:9000=30004 --backend db.local:5432=30003"
     )
@@ -174,6 +177,16 @@ def listeners(*ports: tuple[int, str]) -> list[dict[str, Any]]:
 
 def backend(service: str) -> dict[str, Any]:
     return {"virtualService": {"virtualServiceName": service}}
+
+
+@pytest.mark.parametrize(
+    ("service", "protocol", "by_proxy"),
+    [("b.local", "http", True), ("b_1.local", "http", False), ("b.local", "grpc", False)],
+)
+def test_what_http_proxy_cannot_reach_needs_a_port_of_its_own(
+    service: str, protocol: str, by_proxy: bool
+) -> None:
+    assert Backend(service, 80, protocol).by_proxy is by_proxy
 
 
 def test_backends_are_followed_through_services_to_the_listeners_behind_them() -> None:

@@ -295,3 +295,14 @@ def test_gateways_and_their_routes_come_back_as_they_were(form: Any, tmp_path: P
 
 def test_a_template_of_gateways_makes_them() -> None:
     deployed(with_gateways())
+
+
+def test_policies_are_written_on_the_page_and_read_again(tmp_path: Path) -> None:
+    policies = [
+        {"for": "mesh/shop", "reroute": True},
+        {"for": "mesh/shop/virtualService/db", "timeout": {"idle": {"unit": "s", "value": 5}}},
+    ]
+    (page,) = weft_yaml.files(exported({}), policies)
+    (tmp_path / page.name).write_text(page.text)
+    assert [each.item for each in load([str(tmp_path)], {}).policies] == policies
+    assert yaml.safe_load(page.text)["policies"][0]["for"] == "mesh"

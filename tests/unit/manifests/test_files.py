@@ -250,7 +250,7 @@ def test_app_ports_are_free_unless_a_number_fixes_them(tmp_path: Path) -> None:
         ("- {apiVersion: v1, kind: Pod}\n", "weft.yaml:1: a Kubernetes object (Pod) among others"),
         ("kind: virtualNod\nmeshName: m\n", "weft.yaml:1: 'virtualNod' is not a kind"),
         ("mesh: {a: ${X}}\n", "weft.yaml:1: not YAML: "),
-        ("just text\n", "weft.yaml:1: expected mesh, resources and workloads"),
+        ("just text\n", "weft.yaml:1: expected mesh, resources, policies and workloads"),
         ("mesh: \x01\n", "weft.yaml:1: not YAML: "),
     ],
 )
@@ -511,4 +511,49 @@ def test_keys_of_the_wrong_case_are_named(tmp_path: Path) -> None:
         "weft.yaml:3: this is no App Mesh resource: it has none of meshName, virtualNodeName, "
         "virtualServiceName, virtualRouterName, routeName, virtualGatewayName, gatewayRouteName; "
         "did you mean 'virtualNodeName' for 'VirtualNodeName'?"
+    ]
+
+
+def test_policies_are_read_within_the_mesh_of_the_file(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """
+        mesh: shop
+        policies:
+          - {for: mesh, reroute: on}
+          - {for: virtualService/db.local, timeout: {idle: {unit: s, value: 5}}}
+          - {for: mesh/other/virtualRouter/r/route/x, reroute: false}
+        """,
+    )
+    assert [each.item for each in found.policies] == [
+        {"for": "mesh/shop", "reroute": True},
+        {
+            "for": "mesh/shop/virtualService/db.local",
+            "timeout": {"idle": {"unit": "s", "value": 5}},
+        },
+        {"for": "mesh/other/virtualRouter/r/route/x", "reroute": False},
+    ]
+
+
+def test_mistakes_in_policies_are_placed_by_file_and_line(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """mesh: shop
+policies:
+  - {reroute: on}
+  - {for: mesh, rerute: on}
+  - {for: mesh, reroute: perhaps}
+  - {for: nothing/x, reroute: on}
+  - {for: virtualGateway/g, reroute: on}
+  - {for: virtualNode/n}
+  - 7
+""",
+    )
+    assert [each.partition(":")[2].partition(":")[0] for each in found] == list("3456789")
+    assert "did you mean 'reroute'" in found[1]
+    twice = "mesh: m\npolicies:\n  - {for: mesh, reroute: on}\n  - {for: mesh, amazonaws: off}\n"
+    assert problems(tmp_path, twice) == [
+        "weft.yaml:4: mesh/m has a policy in weft.yaml:3 already".replace(
+            "in weft", f"in {tmp_path}/weft"
+        ).replace(f"{tmp_path}/", "")
     ]

@@ -10,9 +10,9 @@ import pytest
 
 from tests.builders import http_route, state_from, view_of
 from weft.errors import BadRequest, NotFound
-from weft.names import ProxyId, View
+from weft.resolve.explained import Explanation, Setting
 from weft.resolve.matching import Request, normalised
-from weft.resolve.why import Explanation, Setting, why
+from weft.resolve.why import why
 
 
 def mesh(**routes: Any) -> dict[str, Any]:
@@ -139,12 +139,6 @@ def test_a_caller_that_does_not_have_the_service_as_a_backend_is_told() -> None:
     assert "does not have white.local among its backends" in note
 
 
-def test_a_gateway_is_told_that_it_is_not_served_yet() -> None:
-    view = View(ProxyId.parse("mesh/shop/virtualGateway/front"))
-    (note,) = asked(mesh(), view=view).notes
-    assert "not served yet" in note
-
-
 def test_what_does_not_exist_is_an_error_with_a_fix() -> None:
     with pytest.raises(NotFound) as missing:
         asked(mesh(), "nobody.local")
@@ -181,3 +175,24 @@ def test_how_a_virtual_node_is_found_in_cloud_map_is_told() -> None:
 def found_by(said: dict[str, Any]) -> str:
     (share,) = asked(said).targets
     return share.found_by
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pool", "said"),
+    [
+        ("http", {"maxConnections": 10, "maxPendingRequests": 5}, "10 connections, 5 pending"),
+        ("http", {"maxConnections": 10}, "10 connections"),
+        ("grpc", {"maxRequests": 7}, "7 requests"),
+    ],
+)
+def test_the_breakers_are_those_of_the_targets_connection_pool(
+    protocol: str, pool: dict[str, int], said: str
+) -> None:
+    listener = {
+        "portMapping": {"port": 9, "protocol": protocol},
+        "connectionPool": {protocol: pool},
+    }
+    shop = {"nodes": {"a": {"listeners": [listener]}}, "services": {"a.local": "node a"}}
+
+    (target,) = asked(shop, "a.local").targets
+    assert target.breakers == Setting(said, default=False)

@@ -21,6 +21,7 @@ from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.documents import differences
 from weft.api.weft.named import kind_named
+from weft.api.weft.policies import policy_outcomes, steps_of
 from weft.errors import Invalid, Problem, WeftError
 from weft.model.codec import decode
 from weft.model.meta import Tags
@@ -66,7 +67,7 @@ class Apply:
     async def apply(self, call: Call) -> Answer:
         body = await call.json_object(most_bytes=MAX_BODY_BYTES)
         found: list[Problem] = []
-        inputs.members(body, ("resources", "dryRun", "note", "labels", "prune"), found)
+        inputs.members(body, ("resources", "policies", "dryRun", "note", "labels", "prune"), found)
         dry_run, note = body.get("dryRun") or False, body.get("note") or ""
         if not isinstance(dry_run, bool):
             found.append(Problem("dryRun", "must be true or false"))
@@ -78,16 +79,22 @@ class Apply:
         elif prune and not labels:
             found.append(Problem("prune", "needs labels: only what carries them all may go"))
         caller = accounts.caller_account(call)
-        items = self.items(body.get("resources"), labels, found, caller)
+        kept = steps_of(body.get("policies"), found, call, self._account)
+        resources = body.get("resources")
+        if resources is None and kept:
+            resources = []
+        items = self.items(resources, labels, found, caller)
         if found:
             await self._refuse(call, items, found, caller)
         puts = sorted(
             (item.step for item in items if item.step), key=lambda step: _ORDER[step.key.kind]
         )
-        steps: list[Step] = [*puts]
+        steps: list[Step] = [*puts, *kept]
         if prune:
             keys = frozenset(step.key for step in puts)
-            steps.append(Prune(frozenset(key.mesh for key in keys), labels, keys))
+            said = frozenset(step.name for step in kept)
+            meshes = {key.mesh for key in keys} | {Key.parse(name).mesh for name in said}
+            steps.append(Prune(frozenset(meshes), labels, keys, said))
         before = self._store.state
         try:
             applied = await self._store.apply(
@@ -110,7 +117,8 @@ class Apply:
                         "differences": differences(changed.get(outcome.key, ())),
                     }
                     for outcome in outcomes
-                ],
+                ]
+                + policy_outcomes(applied.kept, before),
             },
             revision=None if dry_run else applied.revision,
         )

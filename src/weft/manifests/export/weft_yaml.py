@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.manifests.export import text
 from weft.manifests.export.exported import Exported, File, in_order
 
 
-def files(resources: Sequence[Exported]) -> list[File]:
-    """One page for one mesh."""
+def files(resources: Sequence[Exported], policies: Sequence[Mapping[str, Any]] = ()) -> list[File]:
+    """One page for one mesh; ``policies`` as the API lists them."""
     mesh = resources[0].key.mesh
-    listed = [_resource(each) for each in in_order(resources)]
-    return [File("weft.yaml", text.document({"mesh": mesh, "resources": listed}))]
+    page: dict[str, Any] = {"mesh": mesh}
+    page["resources"] = [_resource(each) for each in in_order(resources)]
+    if policies:
+        page["policies"] = [_policy(each, mesh) for each in policies]
+    return [File("weft.yaml", text.document(page))]
+
+
+def _policy(each: Mapping[str, Any], mesh: str) -> dict[str, Any]:
+    about = str(each["for"])
+    own = f"mesh/{mesh}"
+    within = "mesh" if about == own else about.removeprefix(f"{own}/")
+    return {**each, "for": within}
 
 
 def _resource(each: Exported) -> dict[str, Any]:

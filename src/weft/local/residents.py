@@ -1,0 +1,59 @@
+"""Who lives at which address when workloads are isolated, and under which names (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from weft.local.addressing import FAMILIES, Families, Home, Named
+from weft.local.topology import Topology
+from weft.manifests.workload import Workload
+from weft.names import Key
+
+
+class Residents:
+    """The workloads of a runner, each replica at an address that it keeps."""
+
+    def __init__(self, workloads: Sequence[Workload], *, ipv6: bool) -> None:
+        every = [
+            (workload, replica) for workload in workloads for replica in range(workload.replicas)
+        ]
+        self._homes = {
+            (workload.name, replica): Home(number, ipv6)
+            for number, (workload, replica) in enumerate(every, start=1)
+        }
+        self._of_node: dict[Key, list[Home]] = {}
+        for workload, replica in every:
+            if workload.node is not None:
+                home = self._homes[workload.name, replica]
+                self._of_node.setdefault(workload.node, []).append(home)
+        self._meshes = tuple(sorted({node.mesh for node in self._of_node}))
+
+    def home(self, workload: Workload, replica: int) -> Home:
+        return self._homes[workload.name, replica]
+
+    def names(self, topology: Topology, mesh: str | None) -> tuple[Named, ...]:
+        """
+        What a workload of a mesh can call others by; one of no mesh knows the names of all.
+
+        A host name of a virtual node leads to that node's workloads, as DNS would have it:
+        without a proxy a caller gets them, and the mesh has no say.
+        """
+        found: dict[str, Named] = {}
+        for each in (mesh,) if mesh is not None else self._meshes:
+            for name in topology.services(each):
+                found.setdefault(name, Named(name, families=_families(topology, each)))
+            for name, nodes in topology.host_names(each).items():
+                if addresses := tuple(self._addresses(topology, nodes)):
+                    found[name] = Named(name, addresses)
+        return tuple(found.values())
+
+    def _addresses(self, topology: Topology, nodes: Iterable[Key]) -> Iterable[str]:
+        for node in nodes:
+            families = FAMILIES.get(topology.ip_preference(node), Families())
+            for home in self._of_node.get(node, ()):
+                yield from home.of(families)
+
+
+def _families(topology: Topology, mesh: str) -> Families:
+    known: Mapping[str | None, Families] = FAMILIES
+    return known.get(topology.ip_preference(Key.of_mesh(mesh)), Families())

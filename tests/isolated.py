@@ -1,0 +1,117 @@
+"""Workloads in network namespaces, as tests look at them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.demo import Demo
+
+_SBIN = "/usr/sbin:/sbin"
+PROGRAMS = ("iptables-restore", "ip", "unshare", "nsenter", "setpriv")
+NOBODY = 65534
+_MISSING = [
+    each
+    for each in PROGRAMS
+    if shutil.which(each, path=f"{os.environ.get('PATH', '')}:{_SBIN}") is None
+]
+SRC = Path(__file__).parents[1] / "src"
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or bool(_MISSING),
+    reason=f"needs root and {', '.join(PROGRAMS)}; missing: {_MISSING or 'root'}",
+)
+
+FETCH = """
+import http.client, sys
+host, port, path, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+for _ in range(count):
+    try:
+        connection = http.client.HTTPConnection(host, port, timeout=5)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        print(answer.status, answer.read().decode())
+    except (OSError, http.client.HTTPException) as error:
+        print("failed", type(error).__name__)
+"""
+
+
+def inside(running: Demo, workload: str, *command: str) -> str:
+    """What a command says that runs beside a workload, in its namespaces."""
+    (replica,) = running.replicas(workload)
+    done = subprocess.run(
+        [*running.prefix, *replica["enter"], *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+        env=running.environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fetch(
+    running: Demo, workload: str, host: str, port: int, *, path: str = "/", count: int = 1
+) -> list[str]:
+    """Status and body of each request that is made beside a workload."""
+    said = inside(running, workload, running.python, "-c", FETCH, host, str(port), path, str(count))
+    return said.splitlines()
+
+
+def nat_rules(said: str) -> list[str]:
+    """Chains and rules of ours in what iptables-save says, without counters."""
+    return [line.partition(" [")[0] for line in said.splitlines() if "APPMESH" in line]
+
+
+def as_nobody(directory: Path, *options: str) -> Demo:
+    """A demo of a user without any rights; skips where no Python is readable for everybody."""
+    directory.chmod(0o777)
+    for parent in directory.parents:
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    prefix = (
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        *("--bounding-set=-all", "--inh-caps=-all"),
+    )
+    python = everybodys_python(prefix)
+    return Demo(
+        directory,
+        options,
+        prefix=prefix,
+        python=python,
+        variables={
+            "HOME": str(directory),
+            "PYTHONPATH": f"{SRC}:{sysconfig.get_path('purelib')}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+
+
+def everybodys_python(prefix: tuple[str, ...]) -> str:
+    """Ours, or else the system's of the same version, if another user may run it."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (sys.executable, f"/usr/bin/{version}"):
+        check = [
+            "sh",
+            "-c",
+            'exec "$0" -c "import sys; sys.path[:0] = sys.argv[1:]; import weft.names, click"',
+        ]
+        done = subprocess.run(
+            [*prefix, *check, candidate],
+            capture_output=True,
+            cwd="/",
+            env={
+                "PYTHONPATH": f"{SRC}:{sysconfig.get_path('purelib')}",
+                "PATH": os.environ["PATH"],
+            },
+        )
+        if done.returncode == 0:
+            return candidate
+    pytest.skip("no Python and no checkout that every user may read")
