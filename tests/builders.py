@@ -14,7 +14,11 @@ JSON; a few words stand for the parts that most cases do not care about:
     gateways: {front: {listen: 8080/http, routes: {all: {httpRoute: {…}}}}}
     instances: {shop: {shop-1: {9080: "127.0.0.1:41001"}}}
     forgotten: [shop]                        # had instances once and has none now
+    certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
+    authorities: {ARN: {certificateChain: PEM}}
     policies: {mesh: {reroute: true}}        # Weft's own, by what a key has after mesh/M/
+    certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
+    authorities: {ARN: {certificateChain: PEM}}
     cloudmap:                                # namespace/service: {id: attributes}
       test/shop: {i-1: {AWS_INSTANCE_IPV4: 10.0.0.1, health: UNHEALTHY}}
 
@@ -30,6 +34,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from weft.model import cloud_map, codec
+from weft.model.certificate import AUTHORITIES, CERTIFICATES
 from weft.model.instance import Instance
 from weft.model.meta import Metadata, Resource
 from weft.model.policy import POLICIES
@@ -140,6 +145,9 @@ def state_from(said: Mapping[str, Any], mesh: str = "shop", revision: int = 1) -
         key = Key(mesh, Kind.VIRTUAL_NODE, node)
         for id, addresses in replicas.items():
             draft.put_instance(Instance(key, id, tuple(sorted(addresses.items()))))
+    for collection in (CERTIFICATES, AUTHORITIES):
+        for arn, document in (said.get(collection) or {}).items():
+            draft.keep(collection, arn, document)
     for step in cloud_map_steps(said, draft):
         draft.keep(step.collection, step.name, step.document)
     for name, policy in (said.get("policies") or {}).items():

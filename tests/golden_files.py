@@ -21,12 +21,13 @@ from weft.resolve.proxy import resolve
 from weft.translate.snapshot import Encoded, ResourceType, Snapshot
 
 CASES = sorted((Path(__file__).parent / "golden").iterdir())
-SECTIONS = ("listeners", "routes", "clusters", "endpoints", "notes")
+SECTIONS = ("listeners", "routes", "clusters", "endpoints", "secrets", "notes")
 _XDS = {
     "listeners": ResourceType.LISTENER,
     "routes": ResourceType.ROUTE,
     "clusters": ResourceType.CLUSTER,
     "endpoints": ResourceType.ENDPOINT,
+    "secrets": ResourceType.SECRET,
 }
 
 
@@ -46,6 +47,7 @@ def ir_text(mesh: Mapping[str, Any], proxy: ir.Proxy) -> str:
         "routes": proxy.route_configurations,
         "clusters": proxy.clusters,
         "endpoints": proxy.assignments,
+        "secrets": proxy.secrets,
         "notes": proxy.notes,
     }
     kept = {

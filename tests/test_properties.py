@@ -9,6 +9,7 @@ from typing import Any
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401  # for Any
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.json_format import MessageToDict
 from hypothesis import HealthCheck, given, settings
@@ -61,6 +62,9 @@ def test_every_reference_leads_somewhere(said: strategies.Said, view: View) -> N
     assert eds == endpoints, "an EDS cluster without an assignment, or the reverse"
     asked = set(values(listeners(snapshot), "route_config_name"))
     assert asked == set(snapshot.of(ResourceType.ROUTE))
+    assert told_secrets(snapshot) == set(snapshot.of(ResourceType.SECRET)), (
+        "a secret that nothing uses, or the reverse"
+    )
 
 
 @every_mesh
@@ -142,7 +146,7 @@ def edited(
     keys = {each.key for each in (*state.resources(), *other.resources())}
     for key in chance.sample(sorted(keys), k=min(3, len(keys))):
         mine, theirs = draft.state.resource(key), other.resource(key)
-        if key.kind == "mesh" or str(key) == "mesh/shop/virtualNode/web":
+        if str(key) in ("mesh/shop", "mesh/shop/virtualNode/web", "mesh/shop/virtualGateway/front"):
             theirs = theirs or mine
         if theirs is not None:
             draft.put(Resource(key, theirs.spec, theirs.sent, METADATA))
@@ -197,6 +201,21 @@ def listeners(snapshot: Snapshot) -> list[dict[str, Any]]:
         MessageToDict(message, preserving_proto_field_name=True)
         for message in messages(snapshot, ResourceType.LISTENER)
     ]
+
+
+def told_secrets(snapshot: Snapshot) -> set[str]:
+    """Names of secrets that listeners and clusters expect from us."""
+    said = [
+        MessageToDict(message, preserving_proto_field_name=True)
+        for kind in (ResourceType.LISTENER, ResourceType.CLUSTER)
+        for message in messages(snapshot, kind)
+    ]
+    several = [each for found in values(said, SECRETS[0]) for each in found]
+    one = [each for member in SECRETS[1:] for each in values(said, member)]
+    return {each["name"] for each in (*several, *one) if "ads" in each["sds_config"]}
+
+
+SECRETS = ("tls_certificate_sds_secret_configs", "validation_context_sds_secret_config")
 
 
 def named_clusters(snapshot: Snapshot) -> Iterator[str]:

@@ -264,6 +264,8 @@ class View:
     metrics: bool = False
     """App Mesh's metrics extension is switched on for this proxy."""
     tracing: Tracing = Tracing.OFF
+    sds: bool = True
+    """A secret server is beside the proxy; of a stock image we cannot know, and believe it."""
 
     def to_metadata(self) -> dict[str, Any]:
         """The ``weft`` member of Envoy's node metadata, as JSON."""
@@ -277,6 +279,7 @@ class View:
             },
             "metrics": self.metrics,
             "tracing": self.tracing.value,
+            "sds": self.sds,
         }
 
     @classmethod
@@ -300,6 +303,7 @@ class View:
                 ),
                 bool(metadata.get("metrics", False)),
                 Tracing(metadata.get("tracing", Tracing.OFF)),
+                bool(metadata.get("sds", True)),
             )
         except (AttributeError, TypeError, ValueError) as error:
             raise BadRequest(f"node metadata 'weft' of {proxy} cannot be read: {error}") from error
@@ -307,6 +311,8 @@ class View:
 
 # --- App Mesh's names for what Envoy is given -------------------------------------------
 
+VIRTUAL_SERVICE_HEADER = "x-app-mesh-virtual-service"
+"""How a gateway tells its own egress the service, where the host stays as the client sent it."""
 INGRESS_LISTENER = "lds_ingress_0.0.0.0_15000"
 EGRESS_LISTENER = "lds_egress_0.0.0.0_15001"
 
@@ -327,6 +333,21 @@ def egress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
 def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     """The cluster that is the workload itself."""
     return f"cds_ingress_{bare_name(mesh)}_{node}_{protocol}_{port}"
+
+
+def gateway_listener(port: int) -> str:
+    """The listener of a virtual gateway, which is not redirected to."""
+    return f"lds_ingress_0.0.0.0_{port}"
+
+
+def gateway_redirect_cluster(mesh: str, gateway: str, protocol: str, port: int | None) -> str:
+    """
+    The way from a gateway's listener to its own egress.
+
+    The listener's port is in it only where there are several (App Mesh user guide, "metrics").
+    """
+    listener = "" if port is None else f"{port}_"
+    return f"cds_ingress_{bare_name(mesh)}_{gateway}_self_redirect_{listener}{protocol}_15001"
 
 
 def backend_listener(service: str, port: int) -> str:
@@ -370,3 +391,25 @@ def parse_egress_cluster(mesh: str, name: str) -> EgressCluster | None:
     prefix = re.escape(f"cds_egress_{bare_name(mesh)}_")
     found = re.fullmatch(rf"{prefix}(.+)_(http|http2|grpc|tcp)_([0-9]+)", name)
     return EgressCluster(found[1], found[2], int(found[3])) if found else None
+
+
+# --- Secrets that a proxy is told ----------------------------------------------------------
+
+
+def certificate_files(chain: str, key: str) -> str:
+    """A certificate and its key, as the files they are in."""
+    return f"certificate:{chain}:{key}"
+
+
+def trust_file(path: str) -> str:
+    """Authorities, as the file they are in."""
+    return f"trust:{path}"
+
+
+def trust_of(*arns: str) -> str:
+    """Authorities by ARN, or what a certificate's clients trust, by the certificate's ARN."""
+    return f"trust:{','.join(arns)}"
+
+
+SDS_CLUSTER = "static_cluster_sds_unix_socket"
+"""App Mesh's name for the machine's own secret server, in Envoy's bootstrap."""

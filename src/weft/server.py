@@ -31,7 +31,9 @@ from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
 from weft.errors import CannotStart
 from weft.identity.certificate import host_names
+from weft.identity.certificates import Certificates
 from weft.identity.credentials import Credentials
+from weft.identity.rotation import Rotation
 from weft.pipeline import Pipeline
 from weft.settings import API, Address, Settings
 from weft.store.store import Store
@@ -107,6 +109,10 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         credentials = await Credentials.open(store, settings.data)
         exposure.check_credentials(settings, len(credentials))
+        assert credentials.seal is not None, "those of a data directory have one"
+        certificates = await Certificates.open(
+            store, credentials.seal, clock, settings.region, settings.account
+        )
         pipeline = Pipeline(store)
         delivery = Delivery(clock)
         gate = Gate(credentials, clock, required=settings.auth_required, names=_names(settings))
@@ -120,12 +126,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             gate=gate,
             tls=xds_tls,
             socket=str(settings.xds_socket or ""),
+            max_age=settings.xds_max_age,
         )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)
         catalog = Catalog(store, clock)
         broken = asyncio.get_running_loop().create_future()
-        for part in (pipeline, registry, catalog):
+        rotation = Rotation(store, certificates, delivery.accepted)
+        for part in (pipeline, registry, catalog, rotation):
             stack.push_async_callback(_ended, asyncio.create_task(_run(part, broken)))
         xds_port = await ads.start()
         stack.push_async_callback(ads.stop)
@@ -141,6 +149,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             started_at=clock.now(),
             credentials=credentials,
             pipeline=pipeline,
+            certificates=certificates,
+            rotation=rotation,
         )
         await stack.enter_async_context(_http(parts, api_socket, context))
         stack.enter_context(_announced(bound))

@@ -23,6 +23,7 @@ from weft.api.parts import Parts
 from weft.clock import Clock, SystemClock
 from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
+from weft.identity.certificates import Certificates
 from weft.identity.credentials import Credentials
 from weft.quotas import Quotas
 from weft.settings import Address, Settings
@@ -115,6 +116,10 @@ def served(
         time = clock or SystemClock()
         async with Store.open(directory, time, quotas=quotas) as store:
             address = Address("127.0.0.1", port)
+            credentials = await Credentials.open(store, directory)
+            seal = credentials.seal
+            assert seal is not None
+            certificates = await Certificates.open(store, seal, time, "us-west-2", "000000000000")
             parts = Parts(
                 store=store,
                 registry=Registry(store, time),
@@ -123,7 +128,8 @@ def served(
                 settings=Settings(
                     api=address, xds=Address("127.0.0.1", 1), data=directory, **settings
                 ),
-                credentials=await Credentials.open(store, directory),
+                credentials=credentials,
+                certificates=certificates,
                 clock=time,
                 version="0.0.0",
                 started_at=time.now(),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import view_of
-from tests.envoy.envoy_binary import envoy_binary
+from tests.envoy.envoy_binary import envoy_binary, sds_cluster, with_real_secrets
 from tests.envoy.running import DEADLINE, free_ports
 from tests.golden_files import CASES, mesh_of, resolved
 from weft.clock import SystemClock
@@ -90,6 +90,7 @@ async def connected_envoy(port: int, directory: Path) -> AsyncIterator[None]:
         },
         "static_resources": {
             "clusters": [
+                sds_cluster(),
                 {
                     "name": "xds",
                     "type": "STATIC",
@@ -119,7 +120,7 @@ async def connected_envoy(port: int, directory: Path) -> AsyncIterator[None]:
                             }
                         ],
                     },
-                }
+                },
             ]
         },
     }
@@ -148,7 +149,7 @@ async def test_one_envoy_takes_every_golden_snapshot_in_a_row(tmp_path: Path) ->
     try:
         async with connected_envoy(port, tmp_path):
             for revision, case in enumerate(CASES, start=1):
-                snapshot = translate(on_free_ports(resolved(mesh_of(case))))
+                snapshot = translate(on_free_ports(with_real_secrets(resolved(mesh_of(case)))))
                 if words := await cases.accepted(snapshot, revision):
                     refused[case.name] = words
     finally:

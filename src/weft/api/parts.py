@@ -9,7 +9,9 @@ from datetime import datetime
 from weft.clock import Clock
 from weft.discovery.catalog import Catalog
 from weft.discovery.registry import Registry
+from weft.identity.certificates import Certificates
 from weft.identity.credentials import Credentials
+from weft.identity.rotation import Rotation
 from weft.pipeline import Pipeline
 from weft.settings import Settings
 from weft.store.store import Store
@@ -33,5 +35,9 @@ class Parts:
     credentials: Credentials = field(default_factory=Credentials)
     pipeline: Pipeline | None = None
     """None where no proxies are served."""
+    certificates: Certificates | None = None
+    """None where none are kept."""
+    rotation: Rotation | None = None
+    """None where nothing is renewed by itself."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: long waits end."""

@@ -159,9 +159,10 @@ class Mesh:
             key = self.of(Kind.VIRTUAL_NODE, name)
             for i, backend in enumerate(spec.backends or ()):
                 given = backend.virtual_service
-                own = given.client_policy.tls if given.client_policy else None
+                own = given.client_policy
                 service = service_name(given.virtual_service_name)
-                tls = own or _default(spec.backend_defaults)
+                # App Mesh: it replaces the default entirely, also by none.
+                tls = _default(spec.backend_defaults) if own is None else own.tls
                 yield Call(key, f"spec.backends[{i}].virtualService", service, tls, key)
 
     def _through_gateways(self) -> Iterator[Call]:

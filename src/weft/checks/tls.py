@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Call, Mesh
+from weft.model.certificate import CERTIFICATES, Certificate
 from weft.model.listener import Listener
 from weft.model.tls import (
+    AcmListenerCertificate,
     ClientTls,
     FileCertificate,
     FileTrust,
@@ -33,8 +35,10 @@ def enforced_in_vain(mesh: Mesh) -> Iterator[Found]:
 
 def unvalidated(mesh: Mesh) -> Iterator[Found]:
     for call, target, listener in mesh.once(_pairs):
-        strict = listener.tls is not None and listener.tls.mode == "STRICT"
-        if strict and (call.tls is None or not _concerns(call.tls, target)):
+        tls = listener.tls
+        if tls is None or tls.mode != "STRICT" or _root_known(mesh, tls):
+            continue
+        if call.tls is None or not _concerns(call.tls, target):
             why = "has no TLS policy" if call.tls is None else "is for other ports"
             yield Found(
                 call.caller,
@@ -69,18 +73,42 @@ def relative_files(mesh: Mesh) -> Iterator[Found]:
 
 
 def disabled(mesh: Mesh) -> Iterator[Found]:
-    for key, path, tls in _listeners(mesh):
+    for key, path, tls in listeners(mesh):
         if tls.mode == "DISABLED":
             yield Found(key, f"{path}.mode", "a certificate is given, and TLS is DISABLED")
 
 
-def not_in_force(mesh: Mesh) -> Iterator[Found]:
-    for key, path, tls in _listeners(mesh):
-        if tls.mode != "DISABLED":
-            yield Found(key, path, f"mode {tls.mode} is kept; the listener speaks plain text")
-    for key, path, client in _client_policies(mesh):
-        if client.enforce is not False:
-            yield Found(key, path, "the policy is kept; the client speaks plain text")
+def hardly_validated(mesh: Mesh) -> Iterator[Found]:
+    for key, path, tls in listeners(mesh):
+        if tls.mode == "PERMISSIVE" and tls.validation:
+            yield Found(
+                key,
+                f"{path}.validation",
+                "clients are validated if they show a certificate, and need not show one",
+            )
+
+
+def two_policies(mesh: Mesh) -> Iterator[Found]:
+    first: dict[tuple[Key, Target], tuple[Call, ClientTls | None]] = {}
+    # A policy of its own counts before the default, as for the proxies.
+    for _, call in sorted(_policies(mesh), key=lambda each: (each[0], each[1].service)):
+        for target in mesh.targets(call.service):
+            before, policy = first.setdefault((call.tls_at, target), (call, call.tls))
+            if policy != call.tls:
+                yield Found(
+                    call.caller,
+                    call.path,
+                    f"{target.node} is reached by {before.service} too, under another client "
+                    "policy; that one counts for both",
+                )
+
+
+def _policies(mesh: Mesh) -> Iterator[tuple[bool, Call]]:
+    for call in mesh.calls:
+        if not call.by_gateway and call.service in mesh.services:
+            spec = mesh.nodes[call.caller.name]
+            default = spec.backend_defaults and spec.backend_defaults.client_policy
+            yield call.tls == (default.tls if default else None), call
 
 
 def _pairs(mesh: Mesh) -> Iterator[tuple[Call, Target, Listener]]:
@@ -100,11 +128,20 @@ def _concerns(tls: ClientTls, target: Target) -> bool:
     return not tls.ports or target.port in tls.ports
 
 
+def _root_known(mesh: Mesh, tls: ListenerTls) -> bool:
+    """Clients without a policy validate a certificate by ARN."""
+    if not isinstance(tls.certificate, AcmListenerCertificate):
+        return False
+    arn = tls.certificate.acm.certificate_arn
+    kept = Certificate.from_document(mesh.state.document(CERTIFICATES, arn))
+    return kept is None or bool(kept.root_chain or kept.authority)
+
+
 def _serves(listener: Listener) -> bool:
     return listener.tls is not None and listener.tls.mode != "DISABLED"
 
 
-def _listeners(mesh: Mesh) -> Iterator[tuple[Key, str, ListenerTls]]:
+def listeners(mesh: Mesh) -> Iterator[tuple[Key, str, ListenerTls]]:
     for key, i, listener in mesh.listeners:
         if listener.tls:
             yield key, f"spec.listeners[{i}].tls", listener.tls
@@ -114,7 +151,7 @@ def _listeners(mesh: Mesh) -> Iterator[tuple[Key, str, ListenerTls]]:
                 yield mesh.of(Kind.VIRTUAL_GATEWAY, name), f"spec.listeners[{i}].tls", its.tls
 
 
-def _client_policies(mesh: Mesh) -> Iterator[tuple[Key, str, ClientTls]]:
+def client_policies(mesh: Mesh) -> Iterator[tuple[Key, str, ClientTls]]:
     of_nodes = ((mesh.of(Kind.VIRTUAL_NODE, n), s.backend_defaults) for n, s in mesh.nodes.items())
     of_gateways = (
         (mesh.of(Kind.VIRTUAL_GATEWAY, n), s.backend_defaults) for n, s in mesh.gateways.items()
@@ -132,18 +169,18 @@ def _client_policies(mesh: Mesh) -> Iterator[tuple[Key, str, ClientTls]]:
 
 def _names(mesh: Mesh) -> Iterator[tuple[Key, str, SubjectAlternativeNames]]:
     below = "validation.subjectAlternativeNames"
-    for key, path, client in _client_policies(mesh):
+    for key, path, client in client_policies(mesh):
         if client.validation.subject_alternative_names:
             yield key, f"{path}.{below}", client.validation.subject_alternative_names
-    for key, path, listener in _listeners(mesh):
+    for key, path, listener in listeners(mesh):
         if listener.validation and listener.validation.subject_alternative_names:
             yield key, f"{path}.{below}", listener.validation.subject_alternative_names
 
 
 def _files(mesh: Mesh) -> Iterator[tuple[Key, str, str]]:
     every: list[tuple[Key, str, ClientTls | ListenerTls]] = [
-        *_client_policies(mesh),
-        *_listeners(mesh),
+        *client_policies(mesh),
+        *listeners(mesh),
     ]
     for key, path, tls in every:
         if isinstance(tls.certificate, FileCertificate):
@@ -210,11 +247,21 @@ CHECKS = (
         disabled,
     ),
     Check(
-        "WEFT-507",
-        "TLS is kept and not yet in force",
+        "WEFT-508",
+        "Clients are validated only if they want to be",
+        Severity.INFO,
+        "A PERMISSIVE listener takes plain text, too, so it cannot make its clients show who they "
+        "are; one that shows a wrong certificate is turned away.",
+        "STRICT makes every client show a certificate.",
+        hardly_validated,
+    ),
+    Check(
+        "WEFT-509",
+        "One virtual node is called under two client policies",
         Severity.WARNING,
-        "This version stores and answers TLS settings, and its proxies still speak plain text.",
-        "Do not rely on it for now; keep such traffic on a network that you trust.",
-        not_in_force,
+        "A proxy holds one set of connections to a virtual node, whichever backend leads there, so "
+        "one policy counts for all: a backend's own before the default, the first by name.",
+        "Give the backends that lead to one virtual node the same client policy.",
+        two_policies,
     ),
 )

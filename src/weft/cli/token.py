@@ -236,7 +236,7 @@ def _created(session: Session, database: Database, wanted: Mapping[str, Any]) ->
 
     account = os.environ.get(settings.ACCOUNT.variable) or settings.ACCOUNT.default
     what = checked(wanted, account)
-    kept = bool(database.credentials.rows())
+    kept = bool(database.credentials.rows() or database.secrets.rows())
     seal = Seal.of(database.path.parent, must_exist=kept)
     now = session.clock.now()
     issued, row = issue(what, settings.user() or "operator", now, seal)

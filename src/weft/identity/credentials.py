@@ -151,11 +151,17 @@ class Credentials:
     async def open(cls, store: Store, directory: Path) -> Self:
         """Those of a data directory; CannotStart when their secrets cannot be read."""
         rows = await store.blocking(store.credentials.rows)
-        seal = await store.blocking(lambda: Seal.of(directory, must_exist=bool(rows)))
+        sealed = bool(rows or await store.blocking(store.secrets.rows))
+        seal = await store.blocking(lambda: Seal.of(directory, must_exist=sealed))
         found = cls(store, seal)
         for row in rows:
             found._add(credential_of(row), seal.open(row.secret, row.id), row.token_hash)
         return found
+
+    @property
+    def seal(self) -> Seal | None:
+        """What opens every secret of the data directory; None without one."""
+        return self._seal
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -17,6 +17,10 @@ from weft.errors import CannotStart
 KEY_FILE = "credentials.key"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_GIVE_UP = (
+    "give up what it sealed: weft token revoke --all for credentials, "
+    "weft cert forget-keys for private keys"
+)
 
 
 class Seal:
@@ -33,9 +37,8 @@ class Seal:
             if not path.exists():
                 if must_exist:
                     raise CannotStart(
-                        f"{path} is missing, and without it no kept credential can be read",
-                        fix="restore it from a backup, or revoke every credential: "
-                        "weft token revoke --all",
+                        f"{path} is missing, and without it no kept secret can be read",
+                        fix=f"restore it from a backup, or {_GIVE_UP}",
                     )
                 _make(path)
             text = path.read_text(encoding="ascii").strip()
@@ -54,7 +57,7 @@ class Seal:
         if len(key) != _KEY_BYTES:
             raise CannotStart(
                 f"{path} does not hold a key",
-                fix="restore it from a backup, or revoke every credential: weft token revoke --all",
+                fix=f"restore it from a backup, or {_GIVE_UP}",
             )
         return cls(key)
 
@@ -63,8 +66,12 @@ class Seal:
         sealed = self._cipher.encrypt(nonce, secret.encode(), owner.encode())
         return base64.b64encode(nonce + sealed).decode("ascii")
 
-    def open(self, sealed: str, owner: str) -> str:
-        """The inverse; CannotStart when the key is another than the one it was sealed with."""
+    def open(self, sealed: str, owner: str, give_up: str = "") -> str:
+        """
+        The inverse; CannotStart when the key is another than the one it was sealed with.
+
+        ``give_up`` is what to do for want of the right key: by itself, to revoke a credential.
+        """
         try:
             raw = base64.b64decode(sealed, validate=True)
             opened = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], owner.encode())
@@ -72,9 +79,12 @@ class Seal:
         except (InvalidTag, ValueError) as error:
             raise CannotStart(
                 f"the secret of {owner} does not open with {KEY_FILE}",
-                fix="restore the key file that belongs to this database, or revoke the credential: "
-                f"weft token revoke {owner}",
+                fix=f"restore the key file that belongs to this database, or {give_up or _revoke(owner)}",
             ) from error
+
+
+def _revoke(owner: str) -> str:
+    return f"revoke the credential: weft token revoke {owner}"
 
 
 def _make(path: Path) -> None:

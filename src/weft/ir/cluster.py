@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
+from weft.ir.tls import ClientTls
 from weft.ir.value import value
 
 
@@ -146,6 +147,17 @@ class Cluster:
     outliers: OutlierDetection | None = None
     labelled: bool = False
     """Its metadata has the virtual node as a label of what is counted."""
+    tls: ClientTls | None = None
+    """None: plain text."""
+
+
+@value
+class Zone:
+    """Endpoints whose place is known. It is told and shown; it attracts no traffic."""
+
+    region: str
+    name: str
+    endpoints: tuple[SocketAddress, ...]
 
 
 @value
@@ -154,3 +166,5 @@ class Assignment:
 
     cluster: str
     endpoints: tuple[SocketAddress, ...]
+    zones: tuple[Zone, ...] = ()
+    """Where some of the endpoints are."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 from weft.ir.cluster import IpPreference, SocketAddress
 from weft.ir.route import Default, Target, Timeout
+from weft.ir.tls import ServerTls
 from weft.ir.value import value
 
 
@@ -105,6 +107,8 @@ class ChainMatch:
     """As TLS clients send them (SNI)."""
     prefixes: tuple[AddressRange, ...] = ()
     """Made to an address in one of these; empty: to any."""
+    begins_with_tls: bool = False
+    """Found out at the ports of ``Listener.server_name_ports`` only."""
 
 
 @value
@@ -112,6 +116,8 @@ class Chain:
     name: str
     match: ChainMatch
     action: Http | Tcp | Close
+    tls: ServerTls | None = None
+    """None: what arrives is taken as it comes."""
 
 
 @value
@@ -124,9 +130,14 @@ class Listener:
     redirected: bool = False
     """The kernel sends connections here; what counts is the address they were made to."""
     server_name_ports: tuple[int, ...] = ()
-    """Destination ports at which the server name is read. Elsewhere nobody waits for the client."""
+    """
+    Destination ports at which the beginning of a connection is read: whether it is TLS,
+    and for which server. Elsewhere nobody waits for the client.
+    """
     both_families: bool = False
     """A version 6 address accepts version 4 as well."""
     stat_prefix: str = ""
     labelled: bool = False
     """Its metadata has a place for the labels of what is counted."""
+    patience: timedelta | None = None
+    """How long a client may be silent at those ports before it is taken without TLS."""

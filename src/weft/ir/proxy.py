@@ -6,6 +6,7 @@ from weft.ir.cluster import Assignment, Cluster
 from weft.ir.listener import Listener
 from weft.ir.names import NameServer
 from weft.ir.route import RouteConfiguration
+from weft.ir.tls import Secret
 from weft.ir.value import value
 
 
@@ -26,3 +27,4 @@ class Proxy:
     assignments: tuple[Assignment, ...] = ()
     notes: tuple[Note, ...] = ()
     name_servers: tuple[NameServer, ...] = ()
+    secrets: tuple[Secret, ...] = ()

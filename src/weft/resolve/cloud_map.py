@@ -24,19 +24,27 @@ _FAMILIES = {
 """Which of an instance's addresses is used: the first that it has."""
 
 
+REGION, ZONE = "REGION", "AVAILABILITY_ZONE"
+"""Attributes that Amazon ECS and App Mesh's Kubernetes controller give their instances."""
+
+Place = tuple[str, str]
+"""Region and zone; empty where nothing was said."""
+
+
 def addresses(
     reading: Reading,
     asked: CloudMapDiscovery,
     port: int,
     preference: IpPreference,
     wanted: Wanted = Wanted.HEALTHY_OR_ELSE_ALL,
-) -> Iterator[str]:
-    """Where a listener of the virtual node is served, as ``host:port``."""
+) -> Iterator[tuple[str, Place]]:
+    """Where a listener of the virtual node is served, as ``host:port``, and in which zone."""
     registered = reading.part(instances, asked.namespace_name, asked.service_name)
     query = {each.key: each.value for each in asked.attributes or ()}
     for instance in cloud_map.discovered(registered or (), wanted, query):
-        if address := _address(instance, port, preference):
-            yield address
+        if address := address_of(instance, port, preference):
+            attributes = instance.attributes
+            yield address, (attributes.get(REGION, ""), attributes.get(ZONE, ""))
 
 
 def instances(reading: Reading, namespace: str, service: str) -> tuple[Instance, ...] | None:
@@ -65,7 +73,7 @@ def notes(reading: Reading, key: Key, spec: VirtualNodeSpec) -> tuple[Note, ...]
     return ()
 
 
-def _address(instance: Instance, port: int, preference: IpPreference) -> str | None:
+def address_of(instance: Instance, port: int, preference: IpPreference) -> str | None:
     if instance.has_addresses:
         own = instance.address(port)
         return own if own and _is_wanted(own, preference) else None

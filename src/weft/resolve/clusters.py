@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from weft import names
 from weft.ir import cluster as ir
 from weft.ir.cluster import IpPreference, Protocol
 from weft.ir.proxy import Note
+from weft.ir.tls import Secret
 from weft.ir.value import value
 from weft.model.listener import HealthCheck
 from weft.model.listener import Listener as ListenerSpec
 from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
 from weft.names import Key, Kind
-from weft.resolve import cloud_map, specs
+from weft.resolve import cloud_map, specs, tls
 from weft.resolve.limits import endpoint, sayable
 from weft.resolve.protection import outliers
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
 """App Mesh's, for everything outside the workload's own machine."""
@@ -43,6 +47,7 @@ class Reached:
     cluster: ir.Cluster
     assignment: ir.Assignment | None
     notes: tuple[Note, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 def target(reading: Reading, mesh: str, node: str, port: int | None) -> Target | None:
@@ -56,7 +61,7 @@ def target(reading: Reading, mesh: str, node: str, port: int | None) -> Target |
 
 
 def reached(reading: Reading, target: Target) -> Reached:
-    """The cluster of a target, shared by all who call it."""
+    """The cluster of a target in plain text, shared by all who call it so."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
     listener = spec.listener(target.port)
@@ -77,6 +82,27 @@ def reached(reading: Reading, target: Target) -> Reached:
     told = isinstance(cluster.discovery, ir.Assigned)
     notes += (*more, *cloud_map.notes(reading, key, spec))
     return Reached(cluster, reading.part(assignment, target) if told else None, notes)
+
+
+def called(reading: Reading, target: Target, asked: tls.Policy | None, sds: Sds) -> Reached:
+    """The cluster of a target, shared by all who call it under the same policy."""
+    plain = reading.part(reached, target)
+    how = reading.part(tls.spoken, target.mesh, target.node, target.port, asked, sds)
+    if how == tls.PLAIN:
+        return plain
+    key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
+    place = f"{key} port {target.port}"
+    if how.closed:
+        # Nowhere to go to: every request fails, and none of them in plain text.
+        cluster = replace(plain.cluster, discovery=ir.Static(()), health_check=None)
+        note = Note(place, f"cannot be called with TLS: {how.closed}")
+        return Reached(cluster, None, (*plain.notes, note))
+    return replace(
+        plain,
+        cluster=replace(plain.cluster, tls=how.tls),
+        notes=(*plain.notes, *(Note(place, remark) for remark in how.remarks)),
+        secrets=how.secrets,
+    )
 
 
 def discovery(reading: Reading, target: Target) -> ir.Discovery:
@@ -102,14 +128,28 @@ def assignment(reading: Reading, target: Target) -> ir.Assignment:
     """The registered addresses of a target; a replica without one for this listener is left out."""
     key = Key(target.mesh, Kind.VIRTUAL_NODE, target.node)
     spec = specs.virtual_node(reading, target.mesh, target.node) or VirtualNodeSpec()
+    places: dict[ir.SocketAddress, cloud_map.Place] = {}
+    found: Iterable[tuple[str | None, cloud_map.Place]]
     match spec.service_discovery:
         case ByCloudMap(aws_cloud_map=asked):
             preferred = preference(reading, target.mesh, spec)
             found = cloud_map.addresses(reading, asked, target.port, preferred)
         case _:
-            found = (each.address(target.port) or "" for each in reading.instances(key))
-    addresses = {read for address in found if address and (read := endpoint(address))}
-    return ir.Assignment(target.cluster, tuple(sorted(addresses, key=lambda a: (a.host, a.port))))
+            found = ((each.address(target.port), ("", "")) for each in reading.instances(key))
+    for address, place in found:
+        if address and (read := endpoint(address)):
+            places.setdefault(read, place)
+    addresses = tuple(sorted(places, key=lambda a: (a.host, a.port)))
+    return ir.Assignment(target.cluster, addresses, _zones(addresses, places))
+
+
+def _zones(
+    addresses: tuple[ir.SocketAddress, ...], places: Mapping[ir.SocketAddress, cloud_map.Place]
+) -> tuple[ir.Zone, ...]:
+    return tuple(
+        ir.Zone(*place, tuple(each for each in addresses if places[each] == place))
+        for place in sorted({places[each] for each in addresses} - {("", "")})
+    )
 
 
 def preference(reading: Reading, mesh: str, spec: VirtualNodeSpec) -> IpPreference:

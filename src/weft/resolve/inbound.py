@@ -12,11 +12,12 @@ from weft.model.listener import HttpTimeout
 from weft.model.listener import Listener as ListenerSpec
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Key, Kind, Mode, Ports
-from weft.resolve import specs
+from weft.resolve import specs, tls
 from weft.resolve.clusters import preference
 from weft.resolve.logs import access_log
 from weft.resolve.protection import breakers
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.sockets import INGRESS
 from weft.resolve.timeouts import IDLE, PER_REQUEST, listener_timeouts, timeout
 
@@ -27,14 +28,16 @@ CONNECT_TIMEOUT = timedelta(milliseconds=250)
 _VERSION_6 = (IpPreference.IPV6_PREFERRED, IpPreference.IPV6_ONLY)
 
 
-def inbound(reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports) -> Proxy:
+def inbound(
+    reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports, sds: Sds = Sds.BESIDE
+) -> Proxy:
     """Listeners, routes and clusters towards the workload itself."""
     spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    key = Key(mesh, Kind.VIRTUAL_NODE, node)
     served = [(each, each.port_mapping.port) for each in spec.listeners or ()]
     notes: tuple[Note, ...] = ()
     if mode is Mode.EXPLICIT:
         sockets = {each.listener: each for each in ports.ingress}
-        key = Key(mesh, Kind.VIRTUAL_NODE, node)
         notes = tuple(
             Note(
                 f"{key} spec.listeners[{i}]",
@@ -55,20 +58,36 @@ def inbound(reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports) ->
         addresses = (bind_address(preferred, INGRESS),)
     if not served:
         return Proxy(notes=notes)
+    taken = {port: tls.taken(reading, each.tls, _protocol(each), sds=sds) for each, port in served}
+    places = {
+        each.port_mapping.port: f"{key} spec.listeners[{i}].tls"
+        for i, each in enumerate(spec.listeners or ())
+    }
+    asking = [each for each, port in served if taken[port].asks]
     return Proxy(
         listeners=(
             listener.Listener(
                 names.INGRESS_LISTENER,
                 addresses,
                 listener.Direction.INBOUND,
-                tuple(_chain(spec, each, mesh, node, arrivals[port]) for each, port in served),
+                tuple(
+                    chain
+                    for each, port in served
+                    for chain in tls.chains(
+                        _chain(spec, each, mesh, node, arrivals[port]), taken[port]
+                    )
+                ),
                 redirected=mode is Mode.TRANSPARENT,
+                server_name_ports=tuple(arrivals[each.port_mapping.port] for each in asking),
                 both_families=addresses[0].host == "::",
                 stat_prefix="0.0.0.0_15000" if mode is Mode.EXPLICIT else "",
+                patience=tls.patience(map(_protocol, asking)),
             ),
         ),
         route_configurations=tuple(
-            _routes(each, mesh, node) for each, _ in served if _protocol(each).is_http
+            _routes(each, mesh, node)
+            for each, port in served
+            if _protocol(each).is_http and (taken[port].plain or not taken[port].closed)
         ),
         clusters=tuple(
             cluster.Cluster(
@@ -80,7 +99,11 @@ def inbound(reading: Reading, mesh: str, node: str, mode: Mode, ports: Ports) ->
             )
             for each, port in served
         ),
-        notes=notes,
+        notes=(
+            *notes,
+            *(note for port, how in taken.items() for note in tls.notes(places[port], how)),
+        ),
+        secrets=tuple(dict.fromkeys(secret for how in taken.values() for secret in how.secrets)),
     )
 
 

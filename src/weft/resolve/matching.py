@@ -18,6 +18,8 @@ class Request:
     """With its query, if there is one."""
     headers: tuple[tuple[str, str], ...] = ()
     scheme: str = "http"
+    host: str = ""
+    """As the client writes it, with the port where it does."""
 
     def values(self, name: str) -> tuple[str, ...]:
         """A header's values; it may have been sent more than once."""
@@ -26,8 +28,21 @@ class Request:
                 return (self.method,)
             case ":scheme":
                 return (self.scheme,)
+            case ":authority" | "host":
+                return (self.host,) if self.host else ()
+            case ":path":
+                return (self.path,)
             case lowered:
                 return tuple(value for key, value in self.headers if key.lower() == lowered)
+
+    @property
+    def is_grpc(self) -> bool:
+        """As Envoy tells: the content type alone, or with a suffix after a plus."""
+        found = "".join(self.values("content-type")[:1])
+        return found == _GRPC or found.startswith(f"{_GRPC}+")
+
+
+_GRPC = "application/grpc"
 
 
 def normalised(path: str) -> str:
@@ -53,8 +68,7 @@ def _mismatches(match: ir.RequestMatch, request: Request) -> Iterator[str]:
     path = normalised(request.path)
     if not fits(match.path, path):
         yield f"the path {path} {_words(match.path)[1]}"
-    content_type = "".join(request.values("content-type")[:1])
-    if match.grpc and not content_type.startswith("application/grpc"):
+    if match.grpc and not request.is_grpc:
         yield "it is for gRPC, and the request's content-type is not application/grpc"
     for header in match.headers:
         values = request.values(header.name)

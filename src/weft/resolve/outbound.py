@@ -14,8 +14,8 @@ from weft.ir.proxy import Note, Proxy
 from weft.ir.value import value
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Arn, Key, Kind, Ports
-from weft.resolve import hosts, routes, specs
-from weft.resolve.clusters import Target, own_or_mesh, reached
+from weft.resolve import hosts, routes, specs, tls
+from weft.resolve.clusters import Target, called, own_or_mesh
 from weft.resolve.hosts import Backend, Hosts
 from weft.resolve.inbound import LOOPBACK
 from weft.resolve.limits import sayable
@@ -23,6 +23,7 @@ from weft.resolve.logs import access_log
 from weft.resolve.policies import Outside, outside
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
+from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
@@ -72,16 +73,54 @@ def service_name(given: str) -> str:
     return given
 
 
-def clusters(reading: Reading, mesh: str, services: tuple[str, ...]) -> Proxy:
-    """The clusters behind a set of virtual services, shared by all who call the same set."""
-    reach: set[Target] = set()
-    for name in services:
-        reach.update(reading.part(routes.targets, mesh, name))
-    found = [reading.part(reached, each) for each in sorted(reach, key=lambda t: t.cluster)]
+def caller(reading: Reading, mesh: str, node: str, sds: Sds) -> tls.Caller:
+    """What a virtual node's definition says of how it calls its backends."""
+    spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
+    default = tls.default_policy(spec.backend_defaults)
+    own: dict[str, tls.Policy | None] = {}
+    for each in spec.backends or ():
+        given = each.virtual_service.client_policy
+        own.setdefault(
+            service_name(each.virtual_service.virtual_service_name),
+            default if given is None else tls.policy(given),
+        )
+    different = sorted((name, asked) for name, asked in own.items() if asked != default)
+    return tls.Caller(default, tuple(different), sds)
+
+
+def clusters(
+    reading: Reading, mesh: str, services: tuple[str, ...], by: tls.Caller = tls.NO_POLICY
+) -> Proxy:
+    """
+    The clusters behind a set of virtual services, shared by all who call the same set
+    under the same policies.
+
+    A target has one cluster. Where several of the services lead to it, a policy that was
+    given for one of them goes before the default, and the first by name before the rest.
+    """
+    policies = dict(by.own)
+    reach: dict[Target, tls.Policy | None] = {}
+    notes: list[Note] = []
+    for name in sorted(services, key=lambda name: name not in policies):
+        asked = policies.get(name, by.default)
+        for target in reading.part(routes.targets, mesh, name):
+            if reach.setdefault(target, asked) != asked:
+                notes.append(
+                    Note(
+                        f"{Key(mesh, Kind.VIRTUAL_SERVICE, name)}",
+                        f"leads to {target.node}, for which the client policy of another backend "
+                        "of the same caller counts: give both the same",
+                    )
+                )
+    found = [
+        reading.part(called, each, reach[each], by.sds)
+        for each in sorted(reach, key=lambda t: t.cluster)
+    ]
     return Proxy(
         clusters=tuple(each.cluster for each in found),
         assignments=tuple(each.assignment for each in found if each.assignment),
-        notes=tuple(note for each in found for note in each.notes),
+        notes=(*notes, *(note for each in found for note in each.notes)),
+        secrets=tuple(dict.fromkeys(secret for each in found for secret in each.secrets)),
     )
 
 
@@ -107,7 +146,7 @@ def to(name: str) -> route.Target:
 # --- Explicit mode ----------------------------------------------------------------------------
 
 
-def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
+def explicit(reading: Reading, mesh: str, node: str, ports: Ports, sds: Sds = Sds.BESIDE) -> Proxy:
     """Egress by ``http_proxy``, and by a local socket for each backend that has one."""
     given = reading.part(backends, mesh, node)
     open_to = reading.part(outside, mesh, node)
@@ -118,7 +157,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
         for backend in given.found
         if (backend.service, backend.port) == (each.service, each.listener)
     }
-    reach = reading.part(clusters, mesh, given.services)
+    reach = reading.part(clusters, mesh, given.services, reading.part(caller, mesh, node, sds))
     key = Key(mesh, Kind.VIRTUAL_NODE, node)
     return Proxy(
         listeners=(
@@ -148,6 +187,7 @@ def explicit(reading: Reading, mesh: str, node: str, ports: Ports) -> Proxy:
             *nameless(key, found),
             *_without_socket(key, given.found, local.values()),
         ),
+        secrets=reach.secrets,
     )
 
 
@@ -231,7 +271,15 @@ def _self_redirect(mesh: str, port: int) -> Iterable[cluster.Cluster]:
 def _without_socket(key: Key, found: Iterable[Backend], local: Iterable[Backend]) -> Iterable[Note]:
     served = set(local)
     for backend in found:
-        if backend.protocol is not Protocol.HTTP and backend not in served:
+        if backend in served:
+            continue
+        if "_" in backend.service:
+            yield Note(
+                str(key),
+                f"{backend} has no local socket, and Envoy refuses its name in http_proxy's "
+                "requests for the underscore: nobody can call it",
+            )
+        elif backend.protocol is not Protocol.HTTP:
             yield Note(
                 str(key),
                 f"{backend} has no local socket: only clients that make tunnels of http_proxy "

@@ -36,12 +36,16 @@ def virtual_service(reading: Reading, mesh: str, name: str) -> VirtualServicePol
     return found if isinstance(found, VirtualServicePolicy) else VirtualServicePolicy()
 
 
-def reroutes(reading: Reading, route: Key) -> bool:
+def route(reading: Reading, key: Key) -> bool | None:
+    """What a route's own policy says of rerouting; None where it says nothing."""
+    found = reading.part(policy, key)
+    return found.reroute if isinstance(found, RoutePolicy) else None
+
+
+def reroutes(reading: Reading, key: Key) -> bool:
     """Whether a route leaves out targets without a live instance: its own word, else its mesh's."""
-    found = reading.part(policy, route)
-    if isinstance(found, RoutePolicy) and found.reroute is not None:
-        return found.reroute
-    return bool(reading.part(mesh, route.mesh).reroute)
+    own = route(reading, key)
+    return own if own is not None else bool(reading.part(mesh, key.mesh).reroute)
 
 
 @value

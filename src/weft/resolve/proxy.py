@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Kind, Mode, View
+from weft.resolve.gateway import gateway
 from weft.resolve.inbound import inbound
 from weft.resolve.observed import observed, unobserved
 from weft.resolve.outbound import explicit
 from weft.resolve.reading import Reading
+from weft.resolve.secrets import Sds
 from weft.resolve.sockets import redirected, usable
 from weft.resolve.transparent import transparent
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
-
-GATEWAYS_NOT_SERVED = (
-    "virtual gateways are not served yet: the proxy is connected and has no listener"
-)
 
 
 def resolve(state: MeshState, view: View) -> ir.Proxy:
@@ -41,16 +41,18 @@ def served(reading: Reading, view: View) -> ir.Proxy:
     share = share_needed(resource)
     if share is not None and reading.document(SHARES, share) is None:
         raise NotFound(no_longer_shared(resource))
-    if id.kind is Kind.VIRTUAL_GATEWAY:
-        return ir.Proxy(notes=(ir.Note(str(id), GATEWAYS_NOT_SERVED),))
     if view.mode is Mode.EXPLICIT:
         outbound = explicit
         ports, notes = usable(view)
     else:
         outbound = transparent
         ports, notes = redirected(view), ()
-    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports)
-    away = reading.part(outbound, id.mesh, id.name, ports)
+    sds = Sds.BESIDE if view.sds else Sds.NOWHERE
+    if id.kind is Kind.VIRTUAL_GATEWAY:
+        found = reading.part(gateway, id.mesh, id.name, view.mode, ports, sds)
+        return replace(found, notes=(*notes, *found.notes))
+    towards = reading.part(inbound, id.mesh, id.name, view.mode, ports, sds)
+    away = reading.part(outbound, id.mesh, id.name, ports, sds)
     return ir.Proxy(
         listeners=(*towards.listeners, *away.listeners),
         route_configurations=(*towards.route_configurations, *away.route_configurations),
@@ -58,4 +60,5 @@ def served(reading: Reading, view: View) -> ir.Proxy:
         assignments=away.assignments,
         notes=(*notes, *towards.notes, *away.notes),
         name_servers=away.name_servers,
+        secrets=tuple(dict.fromkeys((*towards.secrets, *away.secrets))),
     )

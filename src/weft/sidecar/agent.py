@@ -13,7 +13,7 @@ from subprocess import SubprocessError
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Mode, Ports, View
-from weft.sidecar import drain, last_good, rules_command, status, succession
+from weft.sidecar import drain, last_good, rules_command, secrets, status, succession
 from weft.sidecar.beside import Beside
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
@@ -25,6 +25,7 @@ from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
+from weft.sidecar.naming import Naming
 from weft.sidecar.options import Options, options
 from weft.sidecar.prometheus import Page
 from weft.sidecar.ready_file import ReadyFile
@@ -117,9 +118,18 @@ class Agent:
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
             ports = placed(with_free_ports(directory, ports), asked.apps)
+        self._naming = Naming(
+            asked, directory, lambda text: self._journal.say(text, level="warning")
+        )
+        ports = replace(ports, dns=self._naming.port)
         image = asked.app_mesh
         self._view = View(
-            asked.proxy, asked.mode, ports, metrics=image.metrics, tracing=image.tracing
+            asked.proxy,
+            asked.mode,
+            ports,
+            metrics=image.metrics,
+            tracing=image.tracing,
+            sds=asked.sds_socket is not None,
         )
         self._line = Line(
             Command(
@@ -139,6 +149,7 @@ class Agent:
         )
         self._keeper = self._keeper_of_view()
         self._renewals = Renewals()
+        self._watched = secrets.Watched(lambda text: self._journal.say(text, level="warning"))
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -183,6 +194,7 @@ class Agent:
             self._advance()  # Before the first thread, and before anything that could wait.
             self._status.start()
             self._beside.start()
+            self._naming.start(self._keeper.kept)
             if self._registration is not None:
                 self._registration.start()
             while not self._wakeup.stops:
@@ -192,6 +204,7 @@ class Agent:
                 self._renew()
                 self._observe()
                 self._keep()
+                self._naming.know(self._keeper.kept)
                 self._publish()
             self._drain()
         finally:
@@ -201,6 +214,7 @@ class Agent:
             if self._registration is not None:
                 self._registration.leave()
             self._line.end(grace_seconds=0 if self._wakeup.stops > 1 else _KILL_AFTER_SECONDS)
+            self._naming.stop()
             self._status.stop()
         self._journal.say("stopped")
         return 0
@@ -324,6 +338,8 @@ class Agent:
             max_connections=self._max_connections,
             access=self._asked.access,
             mark=self._mark,
+            resolvers=self._naming.servers,
+            sds_socket=self._asked.sds_socket,
         )
         base, replaced = furnished(base, self._asked.app_mesh)
         for words in replaced:
@@ -332,9 +348,15 @@ class Agent:
         kept = self._keeper.kept
         if source is Source.LAST_ACCEPTED and kept is not None:
             name = "last_accepted.json"
-            base = without_control_plane(base, list(kept.listeners), list(kept.clusters))
         path = self._directory.file(name)
         try:
+            if source is Source.LAST_ACCEPTED and kept is not None:
+                paths = self._directory.keep_secrets(kept.secrets)
+                base = without_control_plane(
+                    base,
+                    secrets.from_files(list(kept.listeners), paths),
+                    secrets.from_files(list(kept.clusters), paths),
+                )
             last_good.write(path, json.dumps(base).encode())
         except OSError as error:
             raise self._cannot_start() from error
@@ -419,6 +441,7 @@ class Agent:
         # While a successor starts, it has the admin interface, and nothing in force yet.
         if ads is not None and ads.life is Life.READY and ads is self._line.runners[-1]:
             self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
+        self._watched.look(self._keeper.files, time.monotonic())
         self._follow_listeners()
 
     def _follow_listeners(self) -> None:

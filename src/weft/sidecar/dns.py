@@ -71,7 +71,11 @@ class NameService:
         envoy_port: int,
         servers: Sequence[NameServer],
         warn: Callable[[str], None],
+        *,
+        v6: bool = True,
     ) -> None:
+        """``v6``: whether addresses of version 6 lead to the proxy; else no name has one."""
+        self._v6 = v6
         self._at = at
         self._envoy = ("127.0.0.1", envoy_port)
         self._servers = tuple(servers)
@@ -86,19 +90,19 @@ class NameService:
         self._complaint = ""
         self._tcp_clients = threading.BoundedSemaphore(_MOST_TCP_CLIENTS)
         self._thread = threading.Thread(target=self._run, name="dns", daemon=True)
+        self._udp = socket.socket(at.family, socket.SOCK_DGRAM)
+        self._tcp = socket.socket(at.family, socket.SOCK_STREAM)
+        self._to_envoy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._wake, self._woken = socket.socketpair()
 
     def start(self) -> None:
         """Take the address; CannotStart where that is not possible."""
         try:
-            self._udp = socket.socket(self._at.family, socket.SOCK_DGRAM)
             self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._udp.bind(self._at.address())
-            self._tcp = socket.socket(self._at.family, socket.SOCK_STREAM)
             self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._tcp.bind(self._at.address())
             self._tcp.listen(_MOST_TCP_CLIENTS)
-            self._to_envoy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._to_envoy.connect(self._envoy)
         except OSError as error:
             raise CannotStart(
@@ -125,12 +129,10 @@ class NameService:
         if self._thread.is_alive():
             self._wake.send(b".")
             self._thread.join()
-            for each in (self._udp, self._tcp, self._to_envoy):
-                each.close()
         self._relays.close()
         self._selector.close()
-        self._wake.close()
-        self._woken.close()
+        for each in (self._udp, self._tcp, self._to_envoy, self._wake, self._woken):
+            each.close()
 
     # --- the loop ---
 
@@ -248,7 +250,10 @@ class NameService:
         if addresses is None:
             self._relays.ask(lookup.query.message, lookup.reply)
         else:
-            lookup.reply(wire.answer(lookup.query, addresses))
+            lookup.reply(wire.answer(lookup.query, self._reachable(addresses)))
+
+    def _reachable(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in addresses if self._v6 or ":" not in each)
 
     def _close(self, lookup: _Lookup) -> None:
         lookup.over = True
@@ -288,7 +293,9 @@ class NameService:
         found = self._found(query)
         if isinstance(found, Rcode):
             return wire.failure(query, found)
-        return self._relays.ask_by_tcp(message) if found is None else wire.answer(query, found)
+        if found is None:
+            return self._relays.ask_by_tcp(message)
+        return wire.answer(query, self._reachable(found))
 
     def _found(self, query: Query) -> tuple[str, ...] | Rcode | None:
         """The addresses of a mesh name; None for another name; SERVFAIL where nobody knows."""

@@ -21,6 +21,7 @@ _HEADER = struct.Struct("!6H")
 _RECORD = struct.Struct("!HHIH")
 _RESPONSE, _AUTHORITATIVE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0400, 0x0100, 0x0080
 _OPCODE, _RCODE = 0x7800, 0x000F
+_LONGEST_NAME = 253
 _UDP_PAYLOAD = 1232
 """What we take by UDP: no datagram of this size is cut up on its way (DNS flag day 2020)."""
 
@@ -195,7 +196,7 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
         labels.append(message[at + 1 : at + 1 + length])
         at += 1 + length
     whole = b".".join(labels)
-    plain = whole.isascii() and whole.count(b".") == len(labels) - 1
+    plain = len(whole) <= _LONGEST_NAME and whole.isascii() and whole.count(b".") == len(labels) - 1
     return (whole.decode("ascii").lower() if plain else ""), at + 1
 
 

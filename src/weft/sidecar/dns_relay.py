@@ -20,6 +20,8 @@ from functools import partial
 from weft.sidecar import dns_message as wire
 from weft.sidecar.dns_message import Rcode
 from weft.sidecar.dns_servers import NameServer
+from weft.sidecar.machine import SO_MARK
+from weft.sidecar.rules import MARK
 
 Reply = Callable[[bytes], None]
 
@@ -29,9 +31,6 @@ TRIES = 3
 MOST = 256
 """Open questions; each has a socket."""
 _LARGEST = 65535
-_SO_MARK = 36
-_MARK = 1337
-"""What interception lets pass by; without the right to set it, TCP takes the proxy's way out."""
 _ANOTHER_MAY_KNOW = (Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED)
 
 
@@ -156,8 +155,8 @@ class Relays:
 def _asked(server: NameServer, message: bytes) -> bytes | None:
     with socket.socket(server.family, socket.SOCK_STREAM) as connection:
         connection.settimeout(TRY_SECONDS)
-        with suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, _SO_MARK, _MARK)
+        with suppress(OSError):  # Without the right to mark it, it takes the proxy's way out.
+            connection.setsockopt(socket.SOL_SOCKET, SO_MARK, MARK)
         connection.connect(server.address())
         write_message(connection, message)
         return read_message(connection)

@@ -42,7 +42,7 @@ class NameServer:
 def name_server(text: str) -> NameServer:
     """``ADDRESS``, ``ADDRESS:PORT`` or ``[V6]:PORT``."""
     host, port = text, PORT
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")
         port = values.port(rest.removeprefix(":"), lowest=1) if rest else PORT
     elif text.count(":") == 1:

@@ -215,6 +215,7 @@ def ports(value: Ports) -> Json:
             {"service": p.service, "listener": p.listener, "socket": p.socket}
             for p in value.backends
         ],
+        **({"dns": value.dns} if value.dns else {}),
     }
 
 

@@ -376,8 +376,13 @@ class _Admission:
             raise Conflict(f"{id} exists already")
         if before is None and (step.expect is Expect.PRESENT):
             raise NotFound(f"{id} does not exist")
-        after = step.document
-        if before == after:
+        after, sealed = step.document, step.secret.sealed if step.secret else None
+        if after is not None:
+            # A secret stays until another takes its place.
+            hidden = document.UNLOGGED.get(step.collection, ())
+            known = {name: before[name] for name in hidden if before and name in before}
+            after = {**after, **(step.secret.members if step.secret else known)}
+        if before == after and sealed is None:
             action = Action.UNCHANGED
         elif before is None:
             action = Action.CREATED
@@ -386,7 +391,8 @@ class _Admission:
         self.kept.append(Kept(step.collection, step.name, action, after))
         if action is not Action.UNCHANGED:
             self.draft.keep(step.collection, step.name, after)
-            self.records.append(Record(id, action, after))
+            logged = None if after is None else document.logged_of(step.collection, after)
+            self.records.append(Record(id, action, logged, sealed))
 
     def _forget_policy(self, name: str) -> None:
         """With what it is about: whoever may delete that may not keep a policy for its namesake."""

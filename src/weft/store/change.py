@@ -90,6 +90,16 @@ class Deregister:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What belongs to a document and stands in no log, so that it can be forgotten."""
+
+    sealed: str = field(repr=False)
+    """As it is kept on disk; whoever seals it can open it."""
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the document has besides, in memory alone: those of ``document.UNLOGGED``."""
+
+
 class Expect(StrEnum):
     """What must be so for a document to be written."""
 
@@ -113,6 +123,8 @@ class Keep:
     document: Mapping[str, Any] | None = field(repr=False)
     """None forgets it."""
     expect: Expect = Expect.ANYTHING
+    secret: Secret | None = field(default=None, repr=False)
+    """In place of the one it had; None leaves that, as long as there is a document."""
 
 
 Step = Create | Update | Put | Delete | Prune | Tag | Untag | Register | Deregister | Keep

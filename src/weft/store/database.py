@@ -25,6 +25,7 @@ from weft.store.change import Action, Author
 from weft.store.credentials import CredentialTable
 from weft.store.document import Document, Record, milliseconds, moment
 from weft.store.prepared import Prepared
+from weft.store.secrets import SecretTable
 from weft.store.tokens import Token, TokenTable
 
 _BATCH = 500
@@ -80,6 +81,7 @@ class Database:
 
         self.credentials = CredentialTable(self._engine)
         self.tokens = TokenTable(self._engine)
+        self.secrets = SecretTable(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -121,6 +123,7 @@ class Database:
                     for i, (record, text) in enumerate(zip(records, texts, strict=True))
                 ),
             )
+            self.secrets.keep(connection, records)
             if kept:
                 self._keep_newest(connection, *kept)
             for i in range(0, len(gone), _BATCH):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,12 @@ REGISTRY_COLLECTIONS = ("cloudmap/instances", "cloudmap/revisions")
 """Collections whose changes lists of changes leave out unless asked, with those below them."""
 
 
+UNLOGGED: Mapping[str, tuple[str, ...]] = {"authorities": (), "certificates": ("privateKey",)}
+"""Collections whose documents have a secret, with the members that it adds to them in memory."""
+KEY_ID = "keyId"
+"""The member that says which secret a document of theirs goes with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A thing's new document, or None when it is gone."""
@@ -30,6 +36,8 @@ class Record:
     id: str
     action: Action
     document: Document | None
+    sealed: str | None = field(default=None, repr=False)
+    """A new secret to keep beside it; without a document its secret goes, too."""
 
 
 def id_of_instance(node: Key, id: str) -> str:
@@ -49,6 +57,12 @@ def kept_of(id: str) -> tuple[str, str] | None:
     """Collection and name, when an id is that of a kept document."""
     collection, separator, name = id.partition(_KEPT)
     return (collection, name) if separator else None
+
+
+def logged_of(collection: str, document: Document) -> Document:
+    """A kept document without what stands in no log."""
+    hidden = UNLOGGED.get(collection, ())
+    return {name: each for name, each in document.items() if name not in hidden}
 
 
 def is_registry(id: str) -> bool:

@@ -6,7 +6,16 @@ from weft.errors import BadRequest, Conflict
 from weft.names import Key
 from weft.store.change import Action, Change, Delete, Entry, Keep, Outcome, Put, Step
 from weft.store.database import Database, Logged, Row
-from weft.store.document import differences, is_registry, kept_of, resource_of, told
+from weft.store.document import (
+    KEY_ID,
+    UNLOGGED,
+    Document,
+    differences,
+    is_registry,
+    kept_of,
+    resource_of,
+    told,
+)
 
 
 def changes(database: Database, *, limit: int, before: int | None, registry: bool) -> list[Change]:
@@ -36,7 +45,10 @@ def inverse(database: Database, revision: int) -> list[Step]:
             )
         before = database.before(line.id, revision)
         if kept := kept_of(line.id):
-            steps.append(Keep(*kept, before.document if before else None))
+            was = before.document if before else None
+            if was is not None and kept[0] in UNLOGGED:
+                _same_secret(line.id, was, newest.document)
+            steps.append(Keep(*kept, was))
             continue
         key = Key.parse(line.id)
         if before is None or before.document is None:
@@ -49,6 +61,15 @@ def inverse(database: Database, revision: int) -> list[Step]:
             f"revision {revision} only moved instances in the registry; there is nothing to revert"
         )
     return steps
+
+
+def _same_secret(id: str, was: Document, now: Document | None) -> None:
+    """Refuse to bring back what went with a private key that is forgotten."""
+    if now is None or was.get(KEY_ID) != now.get(KEY_ID):
+        raise Conflict(
+            f"{id} cannot be brought back: the private key it had then is forgotten",
+            fix="issue it anew: weft cert issue --arn ARN, or weft cert rotate ARN",
+        )
 
 
 def outcome(database: Database, revision: int, key: Key) -> Outcome:

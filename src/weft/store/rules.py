@@ -17,6 +17,7 @@ from weft.model.virtual_router import RouteSpec, VirtualRouterSpec, WeightedTarg
 from weft.model.virtual_service import ByVirtualNode, ByVirtualRouter, VirtualServiceSpec
 from weft.names import Key, Kind, bare_name, owner_of
 from weft.store.state import MeshState
+from weft.store.subject_names import wildcard_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ def rules(state: MeshState, resource: Resource, account: str) -> Iterator[Proble
                 yield Missing(router, account)
         case GatewayRouteSpec() as spec:
             yield from _gateway_route_rules(state, key, spec, account)
+        case VirtualNodeSpec() as spec:
+            yield from wildcard_problems(spec.backend_defaults, spec)
+        case VirtualGatewaySpec() as spec:
+            yield from wildcard_problems(spec.backend_defaults)
         case _:
             pass
 

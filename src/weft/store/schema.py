@@ -82,3 +82,11 @@ credentials = Table(
     Column("expires_at", BigInteger, doc="Null: never."),
 )
 """Beside the log, since a credential that is revoked must be gone."""
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", Text, primary_key=True, doc="Of the document it belongs to, as in the log."),
+    Column("sealed", Text, nullable=False, doc="With the key file of the data directory."),
+)
+"""Beside the log, since a private key that was replaced must be gone."""

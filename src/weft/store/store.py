@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DatabaseError
 
@@ -76,6 +76,8 @@ class Store:
         """Everything at the newest revision."""
         self.credentials = database.credentials
         """Beside the log; to be used in ``blocking``."""
+        self.secrets = database.secrets
+        """The same; ``complete`` takes what they open to."""
         self._database = database
         self._clock = clock
         self.account = account
@@ -108,6 +110,18 @@ class Store:
                 store._readers.shutdown()
         finally:
             database.close()
+
+    def complete(self, secrets: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """
+        Join what secrets hold to documents of the newest state, by collection and name.
+
+        For whoever can open them, once and before anybody else reads the state.
+        """
+        draft = Draft(self.state)
+        for (collection, name), members in secrets.items():
+            if (found := draft.document(collection, name)) is not None and members:
+                draft.keep(collection, name, {**found, **members})
+        self.state = draft.freeze(self.state.revision)
 
     def watch(self) -> Watcher:
         """Be woken from now on; ``state`` is read by the caller in the same breath."""

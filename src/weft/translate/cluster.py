@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
@@ -18,9 +19,15 @@ from weft.translate.basics import address, duration, metadata, over_ads, packed
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import client_side
 
 UNLIMITED = 2**31 - 1
 """App Mesh's figure for a circuit breaker that never opens."""
+
+DNS_REFRESH = timedelta(seconds=2)
+"""How old a name's addresses may be, whatever their TTL; App Mesh left Envoy's own 5 s."""
+DNS_RETRY = timedelta(milliseconds=500)
+"""After a look-up that failed; doubled each time, up to the former."""
 
 _FAMILIES = {
     ir.IpPreference.UNSET: cluster_pb2.Cluster.AUTO,
@@ -59,8 +66,12 @@ def cluster(value: ir.Cluster) -> Any:
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     if value.outliers is not None:
         message.outlier_detection.CopyFrom(outlier_detection(value.outliers))
+    if value.tls is not None:
+        message.transport_socket.CopyFrom(client_side(value.tls))
     if value.health_check is not None:
         message.health_checks.append(health_check(value.health_check))
+        if value.tls is not None:
+            _probe_protocol(message.health_checks[0], value.health_check.probe)
         # An endpoint that was taken away must go at once, healthy or not: traffic
         # to it would fail until its checks do.
         message.ignore_health_on_host_removal = True
@@ -98,6 +109,12 @@ def outlier_detection(value: ir.OutlierDetection) -> Any:
     )
 
 
+def _probe_protocol(message: Any, probe: ir.HttpCheck | ir.GrpcCheck | ir.TcpCheck) -> None:
+    """A check may speak another version of HTTP than the requests, and must not agree on theirs."""
+    if isinstance(probe, ir.HttpCheck):
+        message.tls_options.alpn_protocols.append("h2" if probe.http2 else "http/1.1")
+
+
 def _discover(message: Any, value: ir.Cluster) -> None:
     match value.discovery:
         case ir.Assigned():
@@ -109,6 +126,9 @@ def _discover(message: Any, value: ir.Cluster) -> None:
                 cluster_pb2.Cluster.STRICT_DNS if every_address else cluster_pb2.Cluster.LOGICAL_DNS
             )
             message.dns_lookup_family = _FAMILIES[preference]
+            message.dns_refresh_rate.CopyFrom(duration(DNS_REFRESH))
+            message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
+            message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
             message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
             message.ignore_health_on_host_removal = True
         case ir.Static(endpoints):
@@ -132,21 +152,38 @@ def dns_cache(preference: ir.IpPreference) -> Any:
     )
 
 
-def load_assignment(name: str, endpoints: tuple[ir.SocketAddress, ...]) -> Any:
-    """The endpoints of a cluster, in one locality."""
+def load_assignment(
+    name: str, endpoints: tuple[ir.SocketAddress, ...], zones: tuple[ir.Zone, ...] = ()
+) -> Any:
+    """
+    The endpoints of a cluster; those whose zone is known stand in a locality of their own.
+
+    All have the same priority, no locality has a weight, and a proxy does not say where it
+    is itself: each endpoint gets the same share, wherever it is.
+    """
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    placed = {endpoint for zone in zones for endpoint in zone.endpoints}
+    if placed:
+        endpoints = tuple(each for each in endpoints if each not in placed)
     if endpoints:
-        message.endpoints.append(
-            endpoint_components_pb2.LocalityLbEndpoints(
-                lb_endpoints=[
-                    endpoint_components_pb2.LbEndpoint(
-                        endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
-                    )
-                    for endpoint in endpoints
-                ]
-            )
-        )
+        message.endpoints.append(_locality(endpoints))
+    for zone in zones:
+        locality = _locality(zone.endpoints)
+        locality.locality.region = zone.region
+        locality.locality.zone = zone.name
+        message.endpoints.append(locality)
     return message
+
+
+def _locality(endpoints: tuple[ir.SocketAddress, ...]) -> Any:
+    return endpoint_components_pb2.LocalityLbEndpoints(
+        lb_endpoints=[
+            endpoint_components_pb2.LbEndpoint(
+                endpoint=endpoint_components_pb2.Endpoint(address=address(endpoint))
+            )
+            for endpoint in endpoints
+        ]
+    )
 
 
 def _http2() -> Any:

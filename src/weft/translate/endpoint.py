@@ -10,5 +10,5 @@ from weft.translate.snapshot import Encoded
 
 @memoised
 def encoded(value: ir.Assignment) -> Encoded:
-    assignment = load_assignment(value.cluster, value.endpoints)
+    assignment = load_assignment(value.cluster, value.endpoints, value.zones)
     return Encoded.of(value.cluster, assignment, deserted=not value.endpoints)

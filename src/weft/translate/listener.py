@@ -15,6 +15,7 @@ from weft.translate.filters import listener_filters, network_filter
 from weft.translate.memo import memoised
 from weft.translate.metrics import label
 from weft.translate.snapshot import Encoded
+from weft.translate.transport import server_side
 
 SERVER_NAME_TIMEOUT = timedelta(seconds=1)
 """How long a client may take to say which server it wants, where we ask."""
@@ -46,7 +47,7 @@ def listener(value: ir.Listener) -> Any:
         label(message.metadata)
     if value.server_name_ports:
         # A server may speak first even there: after a second we go on without a name.
-        message.listener_filters_timeout.CopyFrom(duration(SERVER_NAME_TIMEOUT))
+        message.listener_filters_timeout.CopyFrom(duration(value.patience or SERVER_NAME_TIMEOUT))
         message.continue_on_listener_filters_timeout = True
     return message
 
@@ -56,6 +57,7 @@ def chain(value: ir.Chain) -> Any:
         name=value.name,
         # Without any filter Envoy closes the connection.
         filters=[] if isinstance(value.action, ir.Close) else [network_filter(value.action)],
+        transport_socket=None if value.tls is None else server_side(value.tls),
     )
     if value.match.destination_port is not None:
         message.filter_chain_match.destination_port.CopyFrom(
@@ -67,4 +69,6 @@ def chain(value: ir.Chain) -> Any:
         )
     if value.match.server_names:
         message.filter_chain_match.server_names.extend(value.match.server_names)
+    if value.match.begins_with_tls:
+        message.filter_chain_match.transport_protocol = "tls"
     return message

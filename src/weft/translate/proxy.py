@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from weft.ir import proxy as ir
-from weft.translate import cluster, dns, endpoint, listener, route
+from weft.translate import cluster, dns, endpoint, listener, route, secret
 from weft.translate.memo import memoised
 from weft.translate.snapshot import Encoded, ResourceType, Snapshot
 
@@ -19,6 +19,7 @@ def translate(proxy: ir.Proxy) -> Snapshot:
             {
                 ResourceType.CLUSTER: _by_name(map(cluster.encoded, proxy.clusters)),
                 ResourceType.ENDPOINT: _by_name(map(endpoint.encoded, proxy.assignments)),
+                ResourceType.SECRET: _by_name(map(secret.encoded, proxy.secrets)),
                 ResourceType.LISTENER: _by_name(
                     (
                         *map(listener.encoded, proxy.listeners),

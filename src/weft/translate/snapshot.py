@@ -30,9 +30,6 @@ class ResourceType(Enum):
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
-    # Enum's own is written in Python, and types are looked up for every message.
-    __hash__ = object.__hash__
-
     # Tables by type are looked into for every message, and Enum's own hash is a call into Python.
     __hash__ = object.__hash__
 
@@ -65,6 +62,8 @@ class Encoded:
     delta: bytes = field(repr=False)
     deserted: bool = False
     """Whoever is still led here finds nobody: said after what leads elsewhere."""
+    again: Encoded | None = field(default=None, repr=False)
+    """The same in other words, for a proxy that refused it and should look at it once more."""
     told_endpoints: bool = False
     """A cluster whose endpoints we tell (EDS), where others find their own."""
 

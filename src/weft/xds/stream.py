@@ -95,11 +95,25 @@ class Stream:
         if subscription is None:
             made = DeltaSubscription if self.variant is Variant.DELTA else SotwSubscription
             subscription = self.subscriptions[request.kind] = made(request.kind)
-        asked = subscription.asked
+        asked, begun = subscription.asked, subscription.begun
         answer = subscription.on_request(request, at)
+        if request.kind is ResourceType.SECRET and not begun and self._returning:
+            subscription.doubt()
         if answer is not Answer.ACK or subscription.asked != asked:
             self._said = None
         return answer
+
+    @property
+    def _returning(self) -> bool:
+        return any(subscription.returning for subscription in self.subscriptions.values())
+
+    def look_again(self) -> bool:
+        """Offer refused secrets once more; whether there are any that it may help."""
+        secrets, target = self.subscriptions.get(ResourceType.SECRET), self.feed.target
+        if secrets is None or target is None or not secrets.look_again(target):
+            return False
+        self._said = None
+        return True
 
     def next(self, now: float) -> Outgoing | None:
         """The next response, at this moment; None when the proxy must speak or change first."""

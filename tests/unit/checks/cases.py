@@ -8,6 +8,7 @@ from tests.builders import http_route, listener, to
 
 Said = dict[str, Any]
 
+ARN = "arn:aws:acm:us-west-2:000000000000:certificate/shop"
 TRUST = {"trust": {"file": {"certificateChain": "/ca.pem"}}}
 CERTIFICATE = {"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}}
 HEALTH = {
@@ -57,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -90,6 +92,18 @@ def with_tls(server: Said | None, client: Said | None) -> Said:
     return said
 
 
+def two_ways(policy: Said) -> Said:
+    """``web`` calls one virtual node by two services, with a policy of its own for one."""
+    said = shop()
+    said["services"]["other.local"] = "node shop"
+    said["nodes"]["web"].pop("calls")
+    said["nodes"]["web"]["backends"] = [
+        {"virtualService": {"virtualServiceName": "shop.local"}},
+        {"virtualService": {"virtualServiceName": "other.local", **policy}},
+    ]
+    return said
+
+
 def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) -> Said:
     """``web`` calls a service of the same name for each of these nodes."""
     pairs = zip(nodes, ports * len(nodes), strict=False)
@@ -107,6 +121,15 @@ def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) 
 
 def gateway(routes: Said, listen: str = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
+
+
+def cart_behind_a_gateway(rewrite: Said) -> Said:
+    """Requests under /shop reach a service that knows /cart alone."""
+    route = gateway_route("/shop")
+    route["httpRoute"]["action"]["rewrite"] = rewrite
+    said = gateway({"all": route})
+    said["routers"]["shop"]["routes"] = {"cart": http_route("shop:1", prefix="/cart")}
+    return said
 
 
 def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Said:
@@ -130,6 +153,40 @@ def header(**match: Any) -> Said:
 
 def matching(match: Said, **more: Any) -> Said:
     return {"httpRoute": {"match": match, "action": to("shop:100")}, **more}
+
+
+ACM = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+PCA = "arn:aws:acm-pca:us-west-2:111122223333:certificate-authority/1"
+
+
+def by_arn(
+    hosts: tuple[str, ...] = ("shop.local",),
+    *,
+    issuer: str = PCA,
+    accepted: tuple[str, ...] = (),
+    known: bool = True,
+    keyed: bool = True,
+) -> Said:
+    """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
+    validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
+    if accepted:
+        validation["subjectAlternativeNames"] = {"match": {"exact": list(accepted)}}
+    server = {"mode": "STRICT", "certificate": {"acm": {"certificateArn": ACM}}}
+    said = with_tls(server, {"validation": validation})
+    said["nodes"]["shop"]["serviceDiscovery"] = {"dns": {"hostname": "shop.local"}}
+    root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    certificate = {
+        "certificateChain": root.format("leaf"),
+        **({"privateKey": "key"} if keyed else {}),
+        "authorityArn": issuer,
+        "rootChain": root.format(issuer),
+        "hosts": list(hosts),
+        "uris": [],
+    }
+    if known:
+        said["certificates"] = {ACM: certificate}
+        said["authorities"] = {PCA: {"certificateChain": root.format(PCA)}}
+    return said
 
 
 TWO_PORTS = {"listen": ["9080/http", "9081/http"]}
@@ -293,10 +350,22 @@ CASES: dict[str, tuple[Said, Said]] = {
         with_tls({"mode": "DISABLED", "certificate": CERTIFICATE}, None),
         with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
     ),
-    "WEFT-507": (
-        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE}, None),
-        with_tls(None, None),
+    "WEFT-508": (
+        with_tls({"mode": "PERMISSIVE", "certificate": CERTIFICATE, "validation": TRUST}, None),
+        with_tls({"mode": "STRICT", "certificate": CERTIFICATE, "validation": TRUST}, None),
     ),
+    "WEFT-509": (
+        two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
+        two_ways({}),
+    ),
+    "WEFT-510": (
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
+        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
+    ),
+    "WEFT-511": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-513": (by_arn(keyed=False), by_arn()),
+    "WEFT-512": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
@@ -381,6 +450,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},
@@ -394,7 +464,6 @@ CASES: dict[str, tuple[Said, Said]] = {
             forgotten=["other"],
         ),
     ),
-    "WEFT-801": (gateway({"all": gateway_route()}), shop()),
     "WEFT-802": (
         gateway(
             {
@@ -405,6 +474,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         gateway({"all": gateway_route(), "cart": gateway_route("/cart/")}),
     ),
     "WEFT-803": (gateway({}), gateway({"all": gateway_route()})),
+    "WEFT-804": (
+        cart_behind_a_gateway({"prefix": {"defaultPrefix": "DISABLED"}}),
+        cart_behind_a_gateway({"hostname": {"defaultTargetHostname": "DISABLED"}}),
+    ),
+    "WEFT-805": (
+        shop(
+            gateways={
+                "front": {**served({"healthCheck": HEALTH}), "routes": {"all": gateway_route()}}
+            }
+        ),
+        gateway({"all": gateway_route()}),
+    ),
 }
 """By code: a mesh in which it is found, and one much like it in which it is not."""
 

@@ -6,6 +6,7 @@ from weft.api.parts import Parts
 from weft.api.routing import Route
 from weft.api.weft import schema
 from weft.api.weft.apply import Apply
+from weft.api.weft.certificates import routes as certificate_routes
 from weft.api.weft.changes import Changes
 from weft.api.weft.checks import Checks
 from weft.api.weft.cloud_map import CloudMapServices
@@ -51,6 +52,7 @@ def routes(parts: Parts) -> list[Route]:
         Route("DELETE", _SHARES + "/{account}", shares.unshare),
         Route("GET", "/weft/v1/checks", checks.list_findings),
         Route("POST", "/weft/v1/checks", checks.judge, Right.READ),
+        *certificate_routes(parts),
         Route("GET", "/weft/v1/schema/{kind}", schema.describe),
         Route("GET", "/weft/v1/cloudMap/namespaces", cloud_map.list_namespaces),
         Route("GET", "/weft/v1/cloudMap/services", cloud_map.list_services),
