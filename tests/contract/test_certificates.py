@@ -259,7 +259,7 @@ def test_what_definitions_lack_is_listed_with_commands_and_made_in_one_go(weft: 
     refused = weft.request("DELETE", one(ARN.format("filled")))
     assert (refused.status, refused.body["code"]) == (409, "ResourceInUseException")
     findings = weft.get("/weft/v1/checks?mesh=filled").body["findings"]
-    assert not [each for each in findings if each["code"] in ("WEFT-520", "WEFT-521", "WEFT-522")]
+    assert not [each for each in findings if each["code"] in ("WEFT-510", "WEFT-511", "WEFT-512")]
 
 
 def test_definitions_with_unknown_arns_are_taken_and_the_finding_names_the_command(
@@ -267,7 +267,7 @@ def test_definitions_with_unknown_arns_are_taken_and_the_finding_names_the_comma
 ) -> None:
     body = by_arn("unknown", ARN.format("unknown"), CA_ARN.format("unknown"))
     findings = weft.request("POST", "/weft/v1/checks", body).body["findings"]
-    fixes = [each["fix"] for each in findings if each["code"] == "WEFT-520"]
+    fixes = [each["fix"] for each in findings if each["code"] == "WEFT-510"]
     assert any(
         f"weft cert issue shop.unknown.local --arn {ARN.format('unknown')}" in f for f in fixes
     )
@@ -410,7 +410,7 @@ def test_fill_makes_all_that_a_file_needs_and_dry_run_says_the_commands(
     ]
     assert cli("cert", "fill", str(file)).code == 0
     assert "Nothing is lacking." in cli("cert", "fill", str(file)).err
-    assert "WEFT-520" not in cli("check", str(file)).out
+    assert "WEFT-510" not in cli("check", str(file)).out
 
 
 def test_forgetting_every_key_is_asked_twice(cli: Cli, tmp_path: Path) -> None:

@@ -325,6 +325,8 @@ async def lab(directory: Path) -> AsyncIterator[Lab]:
         finally:
             # What drains is drained at once; the registry need not wait for each.
             await asyncio.gather(*(each.stop() for each in made.sidecars))
+    said = [line for each in made.sidecars for line in each.log.splitlines()]
+    assert [line for line in said if "deprecated" in line.lower()] == []
 
 
 async def until(check: Any, seconds: float = DEADLINE) -> Any:
