@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -18,11 +19,12 @@ import grpc
 import structlog
 
 from weft.clock import Clock
-from weft.errors import BadRequest, NotFound, Unavailable, WeftError
+from weft.errors import BadRequest, MissingToken, NotFound, Unavailable, WeftError
 from weft.identity.credentials import Credential, Credentials
 from weft.names import ProxyId, View
 from weft.quotas import Quotas
 from weft.translate.snapshot import Snapshot
+from weft.xds.ageing import Ageing
 from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
@@ -46,6 +48,9 @@ LOOK_AGAIN_SECONDS = 5.0
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _DELTA = "DeltaAggregatedResources"
 _SOTW = "StreamAggregatedResources"
+
+_STRANGER = "stream-"
+"""How the instances of stock images are called, which do not say who they are."""
 
 _OPTIONS = (
     # With the defaults a fifth of 5,000 proxies that reconnect at once are turned away
@@ -99,6 +104,7 @@ class AdsServer:
         tls: grpc.ServerCredentials | None = None,
         socket: str = "",
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
+        max_age: timedelta | None = None,
     ) -> None:
         """``socket``: the path of a Unix socket at which proxies are answered, too."""
         self.delivery = delivery
@@ -113,6 +119,7 @@ class AdsServer:
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
         self._socket = socket
+        self._ageing = Ageing(clock, max_age)
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -171,6 +178,7 @@ class AdsServer:
         if self._server is not None:
             await self._server.stop(grace_seconds)
             self._server = None
+        self._ageing.close()
         self.window.close()
         self._due.clear()
         if self._alarm is not None:
@@ -224,8 +232,7 @@ class AdsServer:
         self._gate.check(caller, view.proxy)
         instance = str(metadata.get("instance") or "")
         if not instance:
-            self._strangers += 1
-            instance = f"stream-{self._strangers}"
+            instance = self._ageing.returning(view.proxy, _STRANGER) or self._stranger()
         self._seats.check(view.proxy, instance)
         feed = self._feeds.get(view) or self._attached(view)
         connection = Connection(
@@ -241,15 +248,23 @@ class AdsServer:
         feed.followers.add(session)
         self._seats.take(view.proxy, instance)
         self.delivery.connected(connection)
+        self._ageing.back(connection.key)
         return connection
 
     def leave(self, session: Session, connection: Connection) -> None:
         """A stream has ended."""
         feed = connection.stream.feed
         feed.followers.discard(session)
+        if session.aged and not self._stopping and self._feeds.get(feed.view) is feed:
+            self._ageing.expect(connection, lambda: self._left(connection))
+        else:
+            self._left(connection)
+
+    def _left(self, connection: Connection) -> None:
+        feed = connection.stream.feed
         self._seats.leave(connection.proxy, connection.peer.instance)
         self.delivery.disconnected(connection)
-        if not feed.followers:
+        if not feed.followers and not self._ageing.awaits(feed):
             if self._feeds.get(feed.view) is feed:
                 del self._feeds[feed.view]
             self._source.detach(feed.view)
@@ -287,6 +302,10 @@ class AdsServer:
             )
         return view_of(node, self._named(node.id, account))
 
+    def _stranger(self) -> str:
+        self._strangers += 1
+        return f"{_STRANGER}{self._strangers}"
+
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
         return min(self.delivery.processed_revision + 1, revision)
@@ -303,18 +322,19 @@ class AdsServer:
         except WeftError as error:
             log.info("stream refused", peer=unquote(context.peer()), reason=error.message)
             context.set_code(grpc.StatusCode.UNAUTHENTICATED)
-            context.set_details(words_of(error))
+            context.set_details(_words_of_unauthenticated(error))
             return
         session = Session(self, variant, context, caller)
         self._sessions.add(session)
         if self._stopping:
             session.end(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
-        end = self._end_of(session)
+        ends = [self._end_of(session), self._ageing.begin(session.grow_old)]
         try:
             await session.run()
         finally:
-            if end is not None:
-                end.cancel()
+            for end in ends:
+                if end is not None:
+                    end.cancel()
             self._sessions.discard(session)
 
     def _end_of(self, session: Session) -> asyncio.TimerHandle | None:
@@ -383,6 +403,15 @@ class AdsServer:
         self._alarm = None
         if self._due:
             self._set_alarm()
+
+
+MISSING_TOKEN = "Missing Authentication Token"  # noqa: S105 - what App Mesh said of a missing one
+
+
+def _words_of_unauthenticated(error: WeftError) -> str:
+    """What probes for App Mesh look for, and after it what to do."""
+    words = words_of(error)
+    return f"{MISSING_TOKEN}: {words}" if isinstance(error, MissingToken) else words
 
 
 # --- who connects ----------------------------------------------------------------------------

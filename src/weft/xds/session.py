@@ -69,6 +69,7 @@ class Session:
         "_variant",
         "_woken",
         "_writing",
+        "aged",
         "caller",
         "connection",
     )
@@ -85,6 +86,8 @@ class Session:
         self._context = context
         self._woken = asyncio.Event()
         self._writing = False
+        self.aged = False
+        """It was closed because it had been open for long, and will be taken up again."""
         self._ended: tuple[grpc.StatusCode, str] | None = None
 
     async def run(self) -> None:
@@ -120,6 +123,12 @@ class Session:
         if self._ended is None:
             self._ended = (code, words)
             self._woken.set()
+
+    def grow_old(self) -> None:
+        """Close the stream as App Mesh closed old ones: gracefully, and the proxy comes back."""
+        if self._ended is None:
+            self.aged = self.connection is not None
+            self.end(grpc.StatusCode.OK)
 
     async def _read(self) -> None:
         while self._ended is None:

@@ -58,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -164,6 +165,7 @@ def by_arn(
     issuer: str = PCA,
     accepted: tuple[str, ...] = (),
     known: bool = True,
+    keyed: bool = True,
 ) -> Said:
     """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
     validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
@@ -175,7 +177,7 @@ def by_arn(
     root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
     certificate = {
         "certificateChain": root.format("leaf"),
-        "privateKey": "key",
+        **({"privateKey": "key"} if keyed else {}),
         "authorityArn": issuer,
         "rootChain": root.format(issuer),
         "hosts": list(hosts),
@@ -356,9 +358,14 @@ CASES: dict[str, tuple[Said, Said]] = {
         two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
         two_ways({}),
     ),
-    "WEFT-520": (by_arn(known=False), by_arn()),
-    "WEFT-521": (by_arn(("other.local",)), by_arn(("*.local",))),
-    "WEFT-522": (by_arn(issuer="arn:other"), by_arn()),
+    "WEFT-510": (
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
+        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
+    ),
+    "WEFT-511": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-513": (by_arn(keyed=False), by_arn()),
+    "WEFT-512": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
@@ -443,6 +450,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},

@@ -11,12 +11,10 @@ from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
-from weft.checks.by_arn import Held
 from weft.checks.catalogue import (
     PROPOSED,
     STANDING,
     check,
-    check_certificates,
     check_proxies,
     told_once,
 )
@@ -46,7 +44,6 @@ class Checks:
         home = self._parts.settings.account
         mesh = None if said is None else accounts.mesh_said(call, said, home)
         state, observed = self._store.state, self._observed()
-        held = Held(state, self._parts.clock.now(), self._failures())
         if mesh is not None and state.resource(Key.of_mesh(mesh)) is None:
             raise NotFound(str(Missing(Key.of_mesh(mesh), home)))
         found = await self._standing(state)
@@ -54,7 +51,6 @@ class Checks:
         def told() -> Answer:
             chosen = [each for each in found if mesh is None or _is_of(each, mesh)]
             chosen += check_proxies(state, observed, mesh)
-            chosen += check_certificates(held)
             document = report(
                 told_once(chosen), revision=state.revision, mesh=mesh, least=least, codes=STANDING
             )
@@ -113,6 +109,8 @@ class Checks:
             parts.delivery.proxies(),
             () if pipeline is None else tuple(pipeline.notes()),
             parts.registry.leases(),
+            parts.clock.now(),
+            self._failures(),
         )
 
 
