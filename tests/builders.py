@@ -14,6 +14,8 @@ JSON; a few words stand for the parts that most cases do not care about:
     gateways: {front: {listen: 8080/http, routes: {all: {httpRoute: {…}}}}}
     instances: {shop: {shop-1: {9080: "127.0.0.1:41001"}}}
     forgotten: [shop]                        # had instances once and has none now
+    certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
+    authorities: {ARN: {certificateChain: PEM}}
     policies: {mesh: {reroute: true}}        # Weft's own, by what a key has after mesh/M/
     certificates: {ARN: {certificateChain: PEM, privateKey: PEM}}
     authorities: {ARN: {certificateChain: PEM}}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from weft.checks import (
+    by_arn,
     certificates,
     discovery,
     gateways,
@@ -34,14 +35,18 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *routes.CHECKS,
     *timeouts.CHECKS,
     *tls.CHECKS,
-    *certificates.CHECKS,
+    *by_arn.CHECKS,
     *discovery.CHECKS,
     *traffic.CHECKS,
     *policies.CHECKS,
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
-OF_PROXIES: tuple[Check[Live], ...] = (*proxies.CHECKS, *certificates.OF_PROXIES)
+OF_PROXIES: tuple[Check[Live], ...] = (
+    *proxies.CHECKS,
+    *certificates.OF_PROXIES,
+    *by_arn.OF_PROXIES,
+)
 """For what proxies report."""
 CATALOGUE: tuple[Check[Any], ...] = (*OF_DEFINITIONS, *OF_MESHES, *OF_PROXIES)
 STANDING = frozenset(each.code for each in CATALOGUE if each not in OF_DEFINITIONS)
@@ -50,13 +55,14 @@ PROPOSED = frozenset(each.code for each in CATALOGUE if each not in OF_PROXIES)
 """The codes of what can be found in definitions that are not."""
 BY_CODE = {each.code: each for each in CATALOGUE}
 
-THEMES = (
+THEMES: tuple[tuple[str, tuple[Check[Any], ...]], ...] = (
     ("Definitions", OF_DEFINITIONS),
     ("Names", references.CHECKS),
     ("Ports and protocols", ports.CHECKS),
     ("Routes", routes.CHECKS),
     ("Timeouts and retries", timeouts.CHECKS),
-    ("TLS", (*tls.CHECKS, *certificates.CHECKS, *certificates.OF_PROXIES)),
+    ("TLS", tls.CHECKS),
+    ("Certificates by ARN", (*by_arn.CHECKS, *certificates.OF_PROXIES, *by_arn.OF_PROXIES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
     ("Policies", policies.CHECKS),

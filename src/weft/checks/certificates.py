@@ -1,4 +1,4 @@
-"""Certificates and authorities by ARN: those that are missing, and those that run out."""
+"""Certificates and authorities by ARN: where they are named, and those that run out."""
 
 from __future__ import annotations
 
@@ -29,35 +29,10 @@ class Named:
     collection: str
     arn: str
 
-    @property
-    def what(self) -> str:
-        return "certificate" if self.collection == CERTIFICATES else "certificate authority"
-
-
-def unknown(mesh: Mesh) -> Iterator[Found]:
-    for each in named(mesh):
-        if _chain(mesh.state, each) is None:
-            made = (
-                f"weft cert issue --arn {each.arn}"
-                if each.collection == CERTIFICATES
-                else f"weft cert authority create --arn {each.arn}"
-            )
-            brought = (
-                "weft cert import"
-                if each.collection == CERTIFICATES
-                else "weft cert authority import"
-            )
-            yield Found(
-                each.key,
-                each.path,
-                f"no {each.what} is known as {each.arn}",
-                f"Make it with {made}, or bring it with {brought} --arn {each.arn}.",
-            )
-
 
 def running_out(live: Live) -> Iterator[Found]:
     for each, end, now in _ends(live):
-        if now <= end < now + SOON:
+        if now <= end < now + SOON and not _is_renewed(live.state, each):
             yield Found(each.key, each.path, f"{each.arn} ends in {_days(end - now)}, on {end:%F}")
 
 
@@ -100,6 +75,12 @@ def _ends(live: Live) -> Iterator[tuple[Named, datetime, datetime]]:
                     yield each, end, now
 
 
+def _is_renewed(state: MeshState, each: Named) -> bool:
+    """Whether its successor comes by itself; what stands in the way has a finding of its own."""
+    document = state.document(each.collection, each.arn) or {}
+    return bool(document.get("authorityArn")) or document.get("origin") == "created"
+
+
 def _end(chain: str | None) -> datetime | None:
     """When the first certificate of a chain to end does so; None for what cannot be read."""
     try:
@@ -112,18 +93,6 @@ def _end(chain: str | None) -> datetime | None:
 def _days(left: timedelta) -> str:
     return f"{left.days} day" if left.days == 1 else f"{left.days} days"
 
-
-CHECKS = (
-    Check(
-        "WEFT-510",
-        "A certificate is named that nobody knows",
-        Severity.ERROR,
-        "What should speak TLS with it is closed until it is there: it never falls back to plain "
-        "text.",
-        "Make or import it under this ARN with weft cert.",
-        unknown,
-    ),
-)
 
 OF_PROXIES = (
     Check(

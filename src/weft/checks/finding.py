@@ -33,7 +33,8 @@ class Area(StrEnum):
 class Found:
     """One place at which a check finds something."""
 
-    about: Key | ProxyId
+    about: Key | ProxyId | str
+    """A string: the ARN of a certificate or authority."""
     path: str
     """Where in its definition, as in ``spec.backends[0]``; empty for all of it."""
     message: str

@@ -37,6 +37,8 @@ class Observed:
     """Seconds left, by virtual node and instance id."""
     now: datetime | None = None
     """None: nothing is found that depends on the time."""
+    renewals: Mapping[str, str] = field(default_factory=dict)
+    """Why certificates and authorities could not be renewed, by ARN."""
 
 
 class Live:

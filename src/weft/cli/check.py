@@ -42,7 +42,7 @@ def check(session: Session, *, files: tuple[str, ...], alone: bool, severity: st
     """
     if files:
         loaded = load_files(session, files)
-        _without_templates(loaded)
+        without_templates(loaded)
         answer = judged_alone(loaded, severity) if alone else judged(session, loaded, severity)
         place_of = _places(loaded)
         for each in answer["findings"]:
@@ -96,7 +96,7 @@ def judged_alone(loaded: Loaded, severity: str) -> dict[str, Any]:
 
 def before_applying(session: Session, loaded: Loaded) -> None:
     """Warn of what the files bring; refuse them when something is an error."""
-    _without_templates(loaded)
+    without_templates(loaded)
     answer = judged(session, loaded, "warning")
     place_of = _places(loaded)
     problems = []
@@ -115,7 +115,7 @@ def before_applying(session: Session, loaded: Loaded) -> None:
         )
 
 
-def _without_templates(loaded: Loaded) -> None:
+def without_templates(loaded: Loaded) -> None:
     """What a template creates depends on its stack, which only an apply makes; say so."""
     if loaded.templates:
         names = ", ".join(each.path for each in loaded.templates)

@@ -72,6 +72,7 @@ SECTIONS = (
     Section(
         "Set up",
         (
+            Entry("cert", "cert:cert", "Certificates and authorities by ARN."),
             Entry("token", "token:token", "Make, list and revoke credentials."),
             Entry("env", "env:env", "Print settings that point the AWS CLI at this mesh."),
             Entry(

@@ -211,7 +211,8 @@ def when(value: Any) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 proxy``, ``2 proxies``."""
+    """``1 proxy``, ``2 proxies``, ``3 keys``."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+    ies = noun.endswith("y") and noun[-2:-1] not in "aeou"
+    return f"{count} {noun[:-1]}ies" if ies else f"{count} {noun}s"

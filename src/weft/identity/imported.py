@@ -17,7 +17,7 @@ from weft.identity import ca
 MOST_CERTIFICATES = 10
 """In one chain; Envoy verifies at most as many."""
 MOST_BYTES = 64 * 1024
-_BEGIN = "-----BEGIN "
+_BEGIN = "-----BEGIN CERTIFICATE"
 _TAKEN = ", ".join(ca.KeyAlgorithm)
 
 
@@ -140,6 +140,8 @@ def _order(
 def _certificates(path: str, text: str, found: list[Problem]) -> list[x509.Certificate] | None:
     if "PRIVATE KEY" in text:
         found.append(Problem(path, "holds a private key, which belongs into privateKey"))
+        if _BEGIN not in text:
+            return None
     if _BEGIN not in text:
         found.append(Problem(path, "is no PEM: it must have -----BEGIN CERTIFICATE-----"))
         return None

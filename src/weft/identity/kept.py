@@ -7,7 +7,6 @@ is in none of them: the store keeps it sealed beside the log (``store/secrets.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,13 +16,6 @@ from cryptography import x509
 
 from weft.identity import ca
 from weft.store.document import KEY_ID
-
-CERTIFICATE_ARN = re.compile(
-    r"arn:aws[a-z-]*:acm:[a-z0-9-]{1,32}:[0-9]{12}:certificate/[A-Za-z0-9_-]{1,128}"
-)
-AUTHORITY_ARN = re.compile(
-    r"arn:aws[a-z-]*:acm-pca:[a-z0-9-]{1,32}:[0-9]{12}:certificate-authority/[A-Za-z0-9_-]{1,128}"
-)
 
 Origin = Literal["created", "issued", "imported"]
 Phase = Literal["trusting", "moving"]
@@ -53,6 +45,8 @@ class Authority:
     phase: Phase | None = None
     following: str | None = field(default=None, repr=False)
     """PEM of the one that will sign, while it is not yet trusted by all."""
+    disabled: bool = False
+    """It is trusted, and signs nothing until it is enabled again."""
 
     @property
     def own(self) -> x509.Certificate:
@@ -72,6 +66,7 @@ class Authority:
             moment(document["createdAt"]),
             document["phase"],
             document["following"],
+            document["disabled"],
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -86,6 +81,7 @@ class Authority:
             "createdAt": iso(self.created_at),
             "phase": self.phase,
             "following": self.following,
+            "disabled": self.disabled,
             **_of(self.own),
         }
 

@@ -11,7 +11,7 @@ from typing import Any
 from weft.errors import Invalid, Problem
 from weft.identity import ca
 from weft.identity.imported import MOST_BYTES
-from weft.identity.kept import AUTHORITY_ARN, CERTIFICATE_ARN
+from weft.identity.uses import AUTHORITY_ARN, CERTIFICATE_ARN
 
 AUTHORITY_MEMBERS = (
     *("arn", "name", "keyAlgorithm", "lifetimeSeconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 from weft.names import Key, Kind
 from weft.store.state import MeshState
 
+CERTIFICATE_ARN = re.compile(
+    r"arn:aws[a-z-]*:acm:[a-z0-9-]{1,32}:[0-9]{12}:certificate/[A-Za-z0-9_-]{1,128}"
+)
+AUTHORITY_ARN = re.compile(
+    r"arn:aws[a-z-]*:acm-pca:[a-z0-9-]{1,32}:[0-9]{12}:certificate-authority/[A-Za-z0-9_-]{1,128}"
+)
 _CERTIFICATE = "certificateArn"
 _AUTHORITIES = "certificateAuthorityArns"
 

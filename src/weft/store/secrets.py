@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from weft.store.document import UNLOGGED, Record, kept_of
@@ -44,7 +44,8 @@ class SecretTable:
         """Forget every secret; how many there were."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            gone = connection.execute(secrets.delete()).rowcount
+            gone = connection.scalar(select(func.count()).select_from(secrets)) or 0
+            connection.execute(secrets.delete())
             connection.exec_driver_sql("PRAGMA secure_delete=OFF")
             return gone
 

@@ -43,7 +43,8 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 @memoised
 def encoded(value: ir.Cluster) -> Encoded:
-    return Encoded.of(value.name, cluster(value))
+    told = isinstance(value.discovery, ir.Assigned)
+    return Encoded.of(value.name, cluster(value), told_endpoints=told)
 
 
 def cluster(value: ir.Cluster) -> Any:

@@ -58,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -122,6 +123,15 @@ def gateway(routes: Said, listen: str | list[str] = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
 
 
+def cart_behind_a_gateway(rewrite: Said) -> Said:
+    """Requests under /shop reach a service that knows /cart alone."""
+    route = gateway_route("/shop")
+    route["httpRoute"]["action"]["rewrite"] = rewrite
+    said = gateway({"all": route})
+    said["routers"]["shop"]["routes"] = {"cart": http_route("shop:1", prefix="/cart")}
+    return said
+
+
 def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Said:
     target = {"target": {"virtualService": {"virtualServiceName": "shop.local"}}}
     match = {"serviceName": "s"} if kind == "grpcRoute" else {"prefix": prefix}
@@ -149,6 +159,40 @@ def header(**match: Any) -> Said:
 
 def matching(match: Said, **more: Any) -> Said:
     return {"httpRoute": {"match": match, "action": to("shop:100")}, **more}
+
+
+ACM = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+PCA = "arn:aws:acm-pca:us-west-2:111122223333:certificate-authority/1"
+
+
+def by_arn(
+    hosts: tuple[str, ...] = ("shop.local",),
+    *,
+    issuer: str = PCA,
+    accepted: tuple[str, ...] = (),
+    known: bool = True,
+    keyed: bool = True,
+) -> Said:
+    """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
+    validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
+    if accepted:
+        validation["subjectAlternativeNames"] = {"match": {"exact": list(accepted)}}
+    server = {"mode": "STRICT", "certificate": {"acm": {"certificateArn": ACM}}}
+    said = with_tls(server, {"validation": validation})
+    said["nodes"]["shop"]["serviceDiscovery"] = {"dns": {"hostname": "shop.local"}}
+    root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    certificate = {
+        "certificateChain": root.format("leaf"),
+        **({"privateKey": "key"} if keyed else {}),
+        "authorityArn": issuer,
+        "rootChain": root.format(issuer),
+        "hosts": list(hosts),
+        "uris": [],
+    }
+    if known:
+        said["certificates"] = {ACM: certificate}
+        said["authorities"] = {PCA: {"certificateChain": root.format(PCA)}}
+    return said
 
 
 TWO_PORTS = {"listen": ["9080/http", "9081/http"]}
@@ -336,6 +380,9 @@ CASES: dict[str, tuple[Said, Said]] = {
         with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
         | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
     ),
+    "WEFT-511": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-513": (by_arn(keyed=False), by_arn()),
+    "WEFT-512": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
@@ -420,6 +467,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},
@@ -433,7 +481,6 @@ CASES: dict[str, tuple[Said, Said]] = {
             forgotten=["other"],
         ),
     ),
-    "WEFT-801": (gateway({"all": gateway_route()}), shop()),
     "WEFT-802": (
         gateway(
             {
@@ -444,6 +491,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         gateway({"all": gateway_route(), "cart": gateway_route("/cart/")}),
     ),
     "WEFT-803": (gateway({}), gateway({"all": gateway_route()})),
+    "WEFT-804": (
+        cart_behind_a_gateway({"prefix": {"defaultPrefix": "DISABLED"}}),
+        cart_behind_a_gateway({"hostname": {"defaultTargetHostname": "DISABLED"}}),
+    ),
+    "WEFT-805": (
+        shop(
+            gateways={
+                "front": {**served({"healthCheck": HEALTH}), "routes": {"all": gateway_route()}}
+            }
+        ),
+        gateway({"all": gateway_route()}),
+    ),
 }
 """By code: a mesh in which it is found, and one much like it in which it is not."""
 

@@ -90,6 +90,7 @@ CASES: dict[str, tuple[Observed, Observed]] = {
     ),
     "WEFT-909": (replace(WELL, processed=6), WELL),
     "WEFT-910": (replace(WELL, now=ENDS - timedelta(days=3)), replace(WELL, now=BEGINS)),
+    "WEFT-912": (replace(WELL, renewals={"arn:aws:acm:x": "no"}), WELL),
     "WEFT-911": (replace(WELL, now=ENDS + timedelta(days=3)), replace(WELL, now=BEGINS)),
 }
 CASES["WEFT-904"] = (seen(status(state=State.DISCONNECTED)), CASES["WEFT-904"][1])

@@ -9,16 +9,23 @@ from typing import Any
 
 import structlog
 
+from weft.api.appmesh import accounts
 from weft.api.exchange import Answer, Call, answer, flag, unknown_members
 from weft.api.parts import Parts
 from weft.api.routing import Route
-from weft.errors import Invalid, Unavailable
+from weft.api.weft.apply import MAX_BODY_BYTES, Apply
+from weft.checks.by_arn import Lacking, lacking
+from weft.checks.proposal import propose, with_meshes
+from weft.errors import Invalid, Problem, Unavailable
+from weft.identity import ca
 from weft.identity.caller import Right
 from weft.identity.certificates import Certificates
 from weft.identity.kept import Authority, Certificate, iso
 from weft.identity.requests import (
     AUTHORITY_MEMBERS,
     CERTIFICATE_MEMBERS,
+    WantedAuthority,
+    WantedCertificate,
     wanted_authority,
     wanted_certificate,
 )
@@ -41,6 +48,8 @@ def routes(parts: Parts) -> list[Route]:
         Route("DELETE", _CERTIFICATES + "/{arn}", certificates.delete),
         Route("POST", _CERTIFICATES + "/{arn}/renew", certificates.renew),
         Route("POST", _CERTIFICATES + "/{arn}/export", certificates.export, Right.ADMINISTER),
+        Route("POST", "/weft/v1/missingCertificates", certificates.missing, Right.READ),
+        Route("POST", "/weft/v1/missingCertificates/fill", certificates.fill),
         Route("GET", _AUTHORITIES, authorities.list_authorities),
         Route("POST", _AUTHORITIES, authorities.create),
         Route("GET", _AUTHORITIES + "/{arn}", authorities.describe),
@@ -149,6 +158,58 @@ class CertificateRequests(_Requests):
         name = certificate.names.first
         return answer({"arn": certificate.arn, "name": name}, revision=revision)
 
+    async def missing(self, call: Call) -> Answer:
+        call.known_query()
+        found = await self._missing(call)
+        return answer({"missing": [_missing(each) for each in found]})
+
+    async def fill(self, call: Call) -> Answer:
+        """Make everything that is lacking, one after the other: what is made stays made."""
+        call.known_query()
+        found = await self._missing(call)
+        strange = [each for each in found if not each.is_well_formed]
+        if strange:
+            raise Invalid(
+                Problem(f"{use.key} {use.path}", f"{each.arn!r} is no ARN of what can be made")
+                for each in strange
+                for use in each.uses
+            )
+        certificates, revision = self._certificates, None
+        for each in found:
+            if each.authority:
+                wanted = WantedAuthority(each.arn)
+                _, revision = await certificates.authorities.create(wanted, call.author)
+                continue
+            names = ca.Names(each.hosts, each.uris)
+            issuer = each.issuer if self._can_issue(each.issuer) else None
+            _, revision, _ = await certificates.create(
+                WantedCertificate(each.arn, names, issuer), call.author
+            )
+        return answer({"made": [_missing(each) for each in found]}, revision=revision)
+
+    def _can_issue(self, arn: str | None) -> bool:
+        authorities = self._certificates.authorities
+        return arn is not None and authorities.can_sign(authorities.of(arn))
+
+    async def _missing(self, call: Call) -> list[Lacking]:
+        """What the meshes lack, as they stand, or with the definitions of the request."""
+        body = await call.json_object(most_bytes=MAX_BODY_BYTES)
+        if found := list(unknown_members(body, ("resources",))):
+            raise Invalid(found)
+        state = self._parts.store.state
+        if body.get("resources") is None:
+            return await asyncio.to_thread(lacking, state)
+        home = accounts.caller_account(call)
+        items = Apply(self._parts).items(body["resources"], (), found, home)
+        if found:
+            raise Invalid(found)
+        steps = with_meshes([item.step for item in items if item.step])
+        clock, account = self._parts.clock, self._parts.settings.account
+        proposal = await asyncio.to_thread(propose, state, steps, clock, account)
+        named = {step.key for step in steps}
+        there = await asyncio.to_thread(lacking, proposal.state)
+        return [each for each in there if any(use.key in named for use in each.uses)]
+
     def _answer(
         self, certificate: Certificate, revision: int | None = None, warnings: Sequence[str] = ()
     ) -> Answer:
@@ -177,6 +238,18 @@ class CertificateRequests(_Requests):
             "renewals": certificate.renewals,
             **self._told(arn, document, used),
         }
+
+
+def _missing(lacking: Lacking) -> dict[str, Any]:
+    return {
+        "arn": lacking.arn,
+        "kind": "authority" if lacking.authority else "certificate",
+        "hosts": list(lacking.hosts),
+        "uris": list(lacking.uris),
+        "authority": lacking.issuer,
+        "command": lacking.command,
+        "usedBy": [{"key": str(each.key), "path": each.path} for each in lacking.uses],
+    }
 
 
 class AuthorityRequests(_Requests):

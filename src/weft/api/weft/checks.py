@@ -11,7 +11,13 @@ from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
-from weft.checks.catalogue import PROPOSED, STANDING, check, check_proxies, told_once
+from weft.checks.catalogue import (
+    PROPOSED,
+    STANDING,
+    check,
+    check_proxies,
+    told_once,
+)
 from weft.checks.finding import Finding, Severity
 from weft.checks.judgement import judged
 from weft.checks.proxies import Observed
@@ -91,6 +97,10 @@ class Checks:
                 self._known = (state.revision, found)
             return found
 
+    def _failures(self) -> dict[str, str]:
+        rotation = self._parts.rotation
+        return {arn: each.reason for arn, each in rotation.failures.items()} if rotation else {}
+
     def _observed(self) -> Observed:
         parts = self._parts
         pipeline = parts.pipeline
@@ -100,6 +110,7 @@ class Checks:
             () if pipeline is None else tuple(pipeline.notes()),
             parts.registry.leases(),
             parts.clock.now(),
+            self._failures(),
         )
 
 
