@@ -60,9 +60,10 @@ golden: .venv/ready  ## Rewrite the golden files; read the diff before you commi
 	@git diff --stat -- tests/golden
 
 .PHONY: bench
-bench: .venv/ready  ## Propagation and writes, at the sizes we promise
+bench: .venv/ready  ## Propagation, writes and sizes of configurations, as we promise them
 	@$(RUN) python -m bench.propagation
 	@$(RUN) python -m bench.writes
+	@$(RUN) python -m bench.sizes
 
 .PHONY: docs
 docs: .venv/ready  ## Regenerate the command line and settings reference

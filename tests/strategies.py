@@ -224,9 +224,87 @@ def routers(draw: st.DrawFn, said_nodes: dict[str, Said]) -> Said:
     return router
 
 
+hosts: st.SearchStrategy[Said] = st.sampled_from(
+    [{}, {"hostname": {"exact": "Shop.Example.com"}}, {"hostname": {"suffix": ".example.com"}}]
+)
+host_rewrites: st.SearchStrategy[Said] = st.sampled_from(
+    [
+        {},
+        {"hostname": {"defaultTargetHostname": "DISABLED"}},
+        {"hostname": {"defaultTargetHostname": "ENABLED"}},
+    ]
+)
+prefix_rewrites: st.SearchStrategy[Said] = st.sampled_from(
+    [{}, {"prefix": {"defaultPrefix": "DISABLED"}}, {"prefix": {"value": "/v/"}}]
+)
+path_rewrites: st.SearchStrategy[Said] = st.sampled_from([{}, {"path": {"exact": "/new"}}])
+
+
+@st.composite
+def gateway_routes(draw: st.DrawFn, port: int | None, protocol: str, target: Said) -> Said:
+    match: Said = {**draw(hosts), **({} if port is None else {"port": port})}
+    rewrite = dict(draw(host_rewrites))
+    if protocol == "grpc":
+        match["serviceName"] = "s"
+        if draw(st.booleans()):
+            match["metadata"] = [{"name": "x-a", "invert": True}]
+    else:
+        found = draw(paths)
+        if prefix := found.get("prefix"):
+            rewrite |= draw(prefix_rewrites)
+            if "value" in rewrite.get("prefix", {}) and not prefix.endswith("/"):
+                found = {"prefix": f"{prefix}/"}
+        elif found:
+            rewrite |= draw(path_rewrites)
+        match |= found or ({} if match else {"prefix": "/"})
+        if draw(st.booleans()):
+            match["method"] = "GET"
+        if headers := draw(st.lists(header_matches, max_size=1)):
+            match["headers"] = headers
+    action: Said = {"target": target, **({"rewrite": rewrite} if rewrite else {})}
+    spec: Said = {f"{protocol}Route": {"match": match, "action": action}}
+    if draw(st.booleans()):
+        spec["priority"] = draw(st.integers(0, 3))
+    return spec
+
+
+@st.composite
+def gateways(draw: st.DrawFn, targets: list[Said]) -> Said:
+    """A gateway whose routes fit its listeners; what they lead to may speak anything."""
+    ports = draw(st.lists(st.sampled_from(PORTS), unique=True, min_size=1, max_size=3))
+    found = [(port, draw(st.sampled_from(PROTOCOLS[:3]))) for port in ports]
+    gateway: Said = {"listen": [f"{port}/{protocol}" for port, protocol in found], "routes": {}}
+    gateway["logging"] = draw(logging)
+    for name in draw(st.lists(st.sampled_from("uvwxyz"), unique=True, max_size=4)):
+        port, protocol = draw(st.sampled_from(found))
+        if targets:
+            chosen = draw(st.sampled_from(targets))
+            only = None if len(found) == 1 and draw(st.booleans()) else port
+            gateway["routes"][name] = draw(gateway_routes(only, protocol, chosen))
+    return gateway
+
+
+def callable_services(said: Said) -> list[Said]:
+    """The targets that a gateway route may name: a service, and a port where there are several."""
+    found: list[Said] = []
+    for name, provider in said["services"].items():
+        service = {"virtualService": {"virtualServiceName": name}}
+        kind, _, of = (provider or "").partition(" ")
+        if kind == "node":
+            ports = [each["portMapping"]["port"] for each in said["nodes"][of]["listeners"]]
+        elif kind == "router":
+            ports = [int(each.split("/")[0]) for each in said["routers"][of]["listen"]]
+        else:
+            ports = []
+        if len(ports) < 2:
+            found.append(service)
+        found += [{**service, "port": port} for port in ports]
+    return found
+
+
 @st.composite
 def meshes(draw: st.DrawFn) -> Said:
-    """A whole mesh; it always has the virtual node ``web``."""
+    """A whole mesh; it always has the virtual node ``web`` and the virtual gateway ``front``."""
     names = ["web", *draw(st.lists(st.sampled_from(NODES[1:]), unique=True))]
     said: Said = {
         "mesh": draw(mesh_specs),
@@ -254,6 +332,7 @@ def meshes(draw: st.DrawFn) -> Said:
     }
     said["certificates"] = draw(strategies_tls.kept_certificates)
     said["authorities"] = draw(strategies_tls.kept_authorities)
+    said["gateways"] = {"front": draw(gateways(callable_services(said)))}
     said["forgotten"] = [name for name, replicas in said["instances"].items() if not replicas]
     said["policies"] = draw(policies(said))
     return said
@@ -296,7 +375,12 @@ ports = st.builds(
 )
 views = st.builds(
     View,
-    st.just(ProxyId.parse("mesh/shop/virtualNode/web")),
+    st.sampled_from(
+        [
+            ProxyId.parse("mesh/shop/virtualNode/web"),
+            ProxyId.parse("mesh/shop/virtualGateway/front"),
+        ]
+    ),
     st.sampled_from(Mode),
     ports,
     st.booleans(),

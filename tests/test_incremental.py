@@ -42,6 +42,8 @@ NODES = [Key("m", Kind.VIRTUAL_NODE, f"n{i}") for i in range(4)]
 SERVICES = [Key("m", Kind.VIRTUAL_SERVICE, f"s{i}.local") for i in range(3)]
 ROUTERS = [Key("m", Kind.VIRTUAL_ROUTER, f"r{i}") for i in range(2)]
 ROUTES = [Key("m", Kind.ROUTE, f"x{i}", router.name) for router in ROUTERS for i in range(2)]
+GATEWAY = Key("m", Kind.VIRTUAL_GATEWAY, "g")
+GATEWAY_ROUTES = [Key("m", Kind.GATEWAY_ROUTE, f"y{i}", "g") for i in range(2)]
 PROTOCOLS = st.sampled_from(["http", "http2", "grpc", "tcp"])
 
 EXPLICIT = Ports((IngressPort(80, 10080, 10081),), 15999, (BackendPort("s0.local", 80, 12000),))
@@ -54,6 +56,7 @@ VIEWS = [
         (Mode.EXPLICIT, EXPLICIT),
     )
 ]
+OF_GATEWAY = View(ProxyId("m", Kind.VIRTUAL_GATEWAY, "g"))
 
 
 class FakeStore:
@@ -155,8 +158,18 @@ POLICIES_KEPT = st.one_of(
 
 
 @st.composite
+def gateway_routes(draw: st.DrawFn) -> dict[str, Any]:
+    target = {"virtualService": {"virtualServiceName": draw(st.sampled_from(SERVICES)).name}}
+    action: dict[str, Any] = {"target": target}
+    if draw(st.booleans()):
+        action["rewrite"] = {"hostname": {"defaultTargetHostname": "DISABLED"}}
+    match = {"port": 80, "prefix": draw(st.sampled_from(["/", "/a"]))}
+    return {"httpRoute": {"match": match, "action": action}}
+
+
+@st.composite
 def edits(draw: st.DrawFn) -> Step:
-    match draw(st.integers(0, 11)):
+    match draw(st.integers(0, 13)):
         case 0:
             filter = draw(st.sampled_from(["ALLOW_ALL", "DROP_ALL"]))
             return Put(MESH, {"egressFilter": {"type": filter}})
@@ -196,8 +209,18 @@ def edits(draw: st.DrawFn) -> Step:
             return Keep(cloud_map.instances_of("srv-s"), id, instance.document())
         case 9 | 10:
             return Keep(POLICIES, *draw(POLICIES_KEPT))
+        case 11 | 12:
+            if draw(st.booleans()):
+                return Put(draw(st.sampled_from(GATEWAY_ROUTES)), draw(gateway_routes()))
+            ports = draw(st.sampled_from([[80], [80, 81]]))
+            return Put(GATEWAY, gateway_spec(*ports))
         case _:
-            return Delete(draw(st.sampled_from([*NODES, *SERVICES, *ROUTERS, *ROUTES])))
+            some = [*NODES, *SERVICES, *ROUTERS, *ROUTES, *GATEWAY_ROUTES]
+            return Delete(draw(st.sampled_from(some)))
+
+
+def gateway_spec(*ports: int) -> dict[str, Any]:
+    return {"listeners": [{"portMapping": {"port": port, "protocol": "http"}} for port in ports]}
 
 
 HTTP_NODE: dict[str, Any] = {
@@ -239,6 +262,8 @@ def started(*steps: Step) -> tuple[Pipeline, Told, MeshState]:
     pipeline.publish_to(told)
     for view in VIEWS:
         pipeline.attach(view)
+    if state.resource(GATEWAY) is not None:
+        pipeline.attach(OF_GATEWAY)
     return pipeline, told, state
 
 
@@ -252,14 +277,14 @@ async def follow(pipeline: Pipeline, state: MeshState, steps: list[Step]) -> Mes
 @given(st.lists(edits(), min_size=1, max_size=15))
 @settings(max_examples=150, deadline=None)
 async def test_the_incremental_result_is_the_one_from_scratch(steps: list[Step]) -> None:
-    pipeline, told, state = started(*BASE)
+    pipeline, told, state = started(*BASE, Put(GATEWAY, gateway_spec(80)))
     for step in steps:
         try:
             state = await follow(pipeline, state, [step])
         except WeftError:
             continue  # Refused: nothing happened.
         assert told.processed_revision == state.revision
-        for view in VIEWS:
+        for view in (*VIEWS, OF_GATEWAY):
             if state.resource(view.proxy.key) is not None:
                 scratch = versions(snapshot_for(state, view))
                 assert versions(told.snapshots[view]) == scratch, f"{view} after {step}"
@@ -284,6 +309,28 @@ async def test_a_change_publishes_only_to_views_that_read_what_it_touched() -> N
     }
     await follow(pipeline, state, [Put(ROUTES[0], {"httpRoute": weights})])
     assert set(told.published) == set(VIEWS), "all of them call s0.local"
+
+
+async def test_a_gateway_is_told_only_of_services_that_its_routes_lead_to() -> None:
+    route = {"virtualService": {"virtualServiceName": "s0.local"}}
+    leads = {"httpRoute": {"match": {"prefix": "/"}, "action": {"target": route}}}
+    pipeline, told, state = started(
+        *BASE, Put(GATEWAY, gateway_spec(80)), Put(GATEWAY_ROUTES[0], leads)
+    )
+    before = versions(told.snapshots[OF_GATEWAY])
+    told.published.clear()
+    state = await follow(
+        pipeline, state, [Register(Instance(NODES[2], "i", ((80, "127.0.0.1:1"),)))]
+    )
+    assert not told.published, "n2 is behind s1.local"
+
+    two = {"weightedTargets": [{"virtualNode": n, "weight": 1} for n in ("n1", "n3")]}
+    await follow(
+        pipeline, state, [Put(ROUTES[0], {"httpRoute": {"match": {"prefix": "/"}, "action": two}})]
+    )
+    after = versions(told.snapshots[OF_GATEWAY])
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed == {("RDS", "rds_egress_http_15001"), ("CDS", "cds_egress_m_n3_http_80")}
 
 
 async def test_a_policy_is_published_only_to_views_it_means_something_to() -> None:

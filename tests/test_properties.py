@@ -146,7 +146,7 @@ def edited(
     keys = {each.key for each in (*state.resources(), *other.resources())}
     for key in chance.sample(sorted(keys), k=min(3, len(keys))):
         mine, theirs = draft.state.resource(key), other.resource(key)
-        if key.kind == "mesh" or str(key) == "mesh/shop/virtualNode/web":
+        if str(key) in ("mesh/shop", "mesh/shop/virtualNode/web", "mesh/shop/virtualGateway/front"):
             theirs = theirs or mine
         if theirs is not None:
             draft.put(Resource(key, theirs.spec, theirs.sent, METADATA))

@@ -16,14 +16,14 @@ def main() -> int | None:
     if sys.argv[1:2] == ["sidecar"]:
         from weft.sidecar.agent import main as sidecar
 
-        return sidecar(sys.argv[2:], _yaml)
+        return sidecar(sys.argv[2:], parsed_yaml)
 
     from weft.cli.main import main as cli
 
     return cli()
 
 
-def _yaml(text: str) -> Any:
+def parsed_yaml(text: str) -> Any:
     """Read YAML, for a sidecar that is given such a file: by itself it knows JSON alone."""
     import yaml
 

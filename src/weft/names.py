@@ -311,6 +311,8 @@ class View:
 
 # --- App Mesh's names for what Envoy is given -------------------------------------------
 
+VIRTUAL_SERVICE_HEADER = "x-app-mesh-virtual-service"
+"""How a gateway tells its own egress the service, where the host stays as the client sent it."""
 INGRESS_LISTENER = "lds_ingress_0.0.0.0_15000"
 EGRESS_LISTENER = "lds_egress_0.0.0.0_15001"
 
@@ -331,6 +333,21 @@ def egress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
 def ingress_cluster(mesh: str, node: str, protocol: str, port: int) -> str:
     """The cluster that is the workload itself."""
     return f"cds_ingress_{bare_name(mesh)}_{node}_{protocol}_{port}"
+
+
+def gateway_listener(port: int) -> str:
+    """The listener of a virtual gateway, which is not redirected to."""
+    return f"lds_ingress_0.0.0.0_{port}"
+
+
+def gateway_redirect_cluster(mesh: str, gateway: str, protocol: str, port: int | None) -> str:
+    """
+    The way from a gateway's listener to its own egress.
+
+    The listener's port is in it only where there are several (App Mesh user guide, "metrics").
+    """
+    listener = "" if port is None else f"{port}_"
+    return f"cds_ingress_{bare_name(mesh)}_{gateway}_self_redirect_{listener}{protocol}_15001"
 
 
 def backend_listener(service: str, port: int) -> str:

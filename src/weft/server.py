@@ -126,6 +126,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             gate=gate,
             tls=xds_tls,
             socket=str(settings.xds_socket or ""),
+            max_age=settings.xds_max_age,
         )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)

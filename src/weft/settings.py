@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -82,6 +83,12 @@ QUOTA = Setting(
     "A quota of another size, as in meshes=20 or routes=unlimited; several with commas.",
     repeatable=True,
 )
+XDS_MAX_AGE = Setting(
+    "--xds-max-age",
+    "WEFT_XDS_MAX_AGE",
+    "never",
+    "Close the streams of proxies gracefully after this time, as in 30m; they come back at once.",
+)
 
 SERVE = (
     API,
@@ -98,6 +105,7 @@ SERVE = (
     INSECURE,
     QUOTAS,
     QUOTA,
+    XDS_MAX_AGE,
     LOG_LEVEL,
     LOG_FORMAT,
 )
@@ -189,6 +197,8 @@ class Settings:
     insecure: bool = False
     xds_socket: Path | None = None
     """Where proxies connect, too, from any network namespace."""
+    xds_max_age: timedelta | None = None
+    """After which a proxy's stream is closed, and the proxy comes back; None: never."""
 
     @property
     def is_local(self) -> bool:
@@ -245,6 +255,7 @@ class Settings:
             hosts=_hosts(given(HOST)),
             insecure=_one_of(INSECURE, value(INSECURE), ("yes", "no")) == "yes",
             xds_socket=Path(given(XDS_SOCKET)).absolute() if given(XDS_SOCKET) else None,
+            xds_max_age=_age(value(XDS_MAX_AGE)),
         )
 
 
@@ -283,6 +294,19 @@ def _tls(certificate: str, key: str, client_ca: str) -> Tls | None:
             fix=f"give {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE, too",
         )
     return Tls(Path(certificate), Path(key)) if certificate else None
+
+
+def _age(text: str) -> timedelta | None:
+    if text == "never":
+        return None
+    units = {"s": 1, "m": 60, "h": 3600}
+    found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
+    if found is None or int(found[1]) < 1:
+        raise CannotStart(
+            f"{XDS_MAX_AGE.flag} is {text!r}, which is no time",
+            fix=f"write it as in {XDS_MAX_AGE.flag} 30m, or {XDS_MAX_AGE.flag} never",
+        )
+    return timedelta(seconds=int(found[1]) * units[found[2]])
 
 
 def _hosts(text: str) -> tuple[str, ...]:

@@ -507,6 +507,8 @@ def test_status_tells_where_everything_stands(weft: Served, proxies: Callable[..
         "virtualGateways": 0,
         "gatewayRoutes": 0,
         "instances": 1,
+        "policies": 0,
+        "egress": {"type": "DROP_ALL", "amazonaws": True},
     }
     assert status["proxies"] == {"connected": 3, "settled": 1, "waiting": 1, "rejected": 1}
     (failure,) = status["failures"]
@@ -617,6 +619,10 @@ def test_why_tells_the_route_and_the_values_in_force(weft: Served) -> None:
     assert "does not have shop.test among its backends" in by_node["notes"][0]
     by_id = weft.get("/weft/v1/why?mesh=why&service=shop.test&from=mesh/why/virtualNode/a").body
     assert by_id == by_node
+    outside = weft.get("/weft/v1/why?mesh=why&host=example.com:443&from=a&mode=explicit").body
+    assert outside["service"] is None
+    assert outside["outside"].startswith("denied")
+    assert outside["arrival"]["mode"] == "explicit"
 
 
 @pytest.mark.parametrize(
@@ -627,6 +633,8 @@ def test_why_tells_the_route_and_the_values_in_force(weft: Served) -> None:
         ("mesh=m&service=s&port=0", {"port"}),
         ("mesh=m&service=s&from=mesh/x/virtualNode/a", {"from"}),
         ("mesh=m&service=s&from=a/b", {"from"}),
+        ("mesh=m&host=h", {"host"}),
+        ("mesh=m&host=h&from=a&mode=x&via=y&address=z", {"mode", "via", "address"}),
     ],
 )
 def test_why_says_what_it_cannot_be_asked(weft: Served, query: str, places: set[str]) -> None:

@@ -80,6 +80,7 @@ class Sidecar:
         self.directory = directory
         self.ready_file = directory / "ready.json"
         self._log = directory / "sidecar.log"
+        self.output = directory / "stdout"
         self._arguments = [
             "--proxy", PROXY, "--xds", xds, "--data", str(directory / "data"),
             "--ready-file", str(self.ready_file), "--drain-time", "2s", *arguments,
@@ -89,10 +90,11 @@ class Sidecar:
         """What it is told besides."""
 
     async def start(self) -> Sidecar:
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "weft", "sidecar", *self._arguments,
-                stderr=log, env={**os.environ, "PYTHONPATH": str(SRC), **self.environment},
+                stdout=output, stderr=log,
+                env={**os.environ, "PYTHONPATH": str(SRC), **self.environment},
             )  # fmt: skip
         return self
 

@@ -259,6 +259,10 @@ def test_while_envoy_is_away_the_table_last_known_answers(
         assert machine.addresses("db.mesh.local", "AAAA") == [v6]
         assert set(machine.addresses("db.mesh.local", "ANY")) == {v4, v6}
         machine.service.know(machine.table)
+        # Where only version 4 is redirected, an address of version 6 would lead past the proxy.
+        machine.service._v6 = False
+        assert machine.addresses("db.mesh.local", "AAAA") == []
+        machine.service._v6 = True
         machine.kill_envoy()
         for tcp in (False, True):
             assert machine.addresses("db.mesh.local", "A", tcp=tcp) == [v4]

@@ -9,79 +9,45 @@ from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Mesh
 from weft.ir import route as ir
 from weft.model.meta import Resource
-from weft.model.virtual_gateway import (
-    GatewayRouteSpec,
-    GrpcGatewayMatch,
-    HostExact,
-    HttpGatewayMatch,
-)
-from weft.model.virtual_router import (
-    Exact,
-    GrpcRoute,
-    GrpcRouteMatch,
-    HttpRoute,
-    HttpRouteMatch,
-    Regex,
-    RouteAction,
-    WeightedTarget,
-)
+from weft.model.virtual_gateway import GatewayRouteSpec, HostExact
 from weft.names import Kind
-from weft.resolve.routes import match_of, path_rank
-
-_LAST = 1001
-_NOBODY = RouteAction(weighted_targets=(WeightedTarget(virtual_node="-", weight=1),))
-
-
-def unserved(mesh: Mesh) -> Iterator[Found]:
-    for name in mesh.gateways:
-        key = mesh.of(Kind.VIRTUAL_GATEWAY, name)
-        yield Found(key, "", "its proxy is connected and has no listener")
+from weft.resolve import gateway_routes, routes
+from weft.resolve.gateway_routes import match_of, precedence, spec_of
+from weft.resolve.matching import fits
+from weft.resolve.reading import Reading
+from weft.resolve.routes import ServicePort
 
 
 def without_routes(mesh: Mesh) -> Iterator[Found]:
-    for name, routes in mesh.gateway_routes_of.items():
-        if not routes:
+    for name, found in mesh.gateway_routes_of.items():
+        if not found:
             yield Found(mesh.of(Kind.VIRTUAL_GATEWAY, name), "", f"{name} has no gateway route")
 
 
 def overlapping(mesh: Mesh) -> Iterator[Found]:
-    for routes in mesh.gateway_routes_of.values():
+    for found in mesh.gateway_routes_of.values():
         before: dict[str, Before] = {}
         specs: dict[str, GatewayRouteSpec] = {}
-        for route in sorted(routes, key=_precedence):
-            spec = route.spec
-            assert isinstance(spec, GatewayRouteSpec)
+        for route in sorted(found, key=precedence):
+            spec = spec_of(route)
             rule = _rule(route)
             earlier = before.setdefault(spec.protocol, Before())
-            if (found := earlier.covering(rule)) is not None:
-                its = specs[found.name]
-                alike = same(rule, found) and its.priority == spec.priority
+            if (cover := earlier.covering(rule)) is not None:
+                its = specs[cover.name]
+                alike = same(rule, cover) and its.priority == spec.priority
                 yield Found(
                     route.key,
                     f"spec.{spec.member}.match",
-                    f"gateway routes {found.name} and {rule.name} match the same"
+                    f"gateway routes {cover.name} and {rule.name} match the same"
                     if alike
-                    else f"gateway route {found.name} takes all that {rule.name} matches",
+                    else f"gateway route {cover.name} takes all that {rule.name} matches",
                 )
             earlier.add(rule)
             specs[rule.name] = spec
 
 
-def _precedence(route: Resource) -> tuple[int, int, int, int, int, str]:
-    """The operator's priority first; then exact hosts, the most specific path, more conditions."""
-    spec = route.spec
-    assert isinstance(spec, GatewayRouteSpec)
-    rule = _rule(route)
-    rank, length = path_rank(rule.match.path)
-    named = 0 if rule.hosts and not rule.hosts[0].startswith("*") else 1 if rule.hosts else 2
-    conditions = len(rule.match.headers) + len(rule.match.query)
-    priority = _LAST if spec.priority is None else spec.priority
-    return (priority, named, rank, -length, -conditions, route.key.name)
-
-
 def _rule(route: Resource) -> Rule:
-    spec = route.spec
-    assert isinstance(spec, GatewayRouteSpec)
+    spec = spec_of(route)
     given = spec.route.match
     hosts: tuple[str, ...] = ()
     if given.hostname is not None:
@@ -89,36 +55,69 @@ def _rule(route: Resource) -> Rule:
         hosts = (
             (host.exact.lower(),) if isinstance(host, HostExact) else (f"*{host.suffix.lower()}",)
         )
-    return Rule(route.key.name, _match(given), given.port, hosts)
+    return Rule(route.key.name, match_of(spec, with_host=False), given.port, hosts)
 
 
-def _match(given: HttpGatewayMatch | GrpcGatewayMatch) -> ir.RequestMatch:
-    """As a route of a virtual router with the same conditions would match."""
-    if isinstance(given, GrpcGatewayMatch):
-        grpc = GrpcRouteMatch(metadata=given.metadata, service_name=given.service_name)
-        return match_of(GrpcRoute(action=_NOBODY, match=grpc))
-    path: Exact | Regex | None = given.path
-    http = HttpRouteMatch(
-        headers=given.headers,
-        method=given.method,
-        path=path,
-        prefix=given.prefix or (None if path else "/"),
-        query_parameters=given.query_parameters,
-    )
-    return match_of(HttpRoute(action=_NOBODY, match=http))
+def leading_nowhere(mesh: Mesh) -> Iterator[Found]:
+    """Requests that pass the gateway and match no route of the service."""
+    reading = Reading(mesh.state)
+    for found in mesh.gateway_routes_of.values():
+        for route in found:
+            spec = spec_of(route)
+            to = gateway_routes.destination_of(reading, route)
+            if to.backend is None:
+                continue
+            arrives = _arrives(spec)
+            at = ServicePort(to.backend.port, to.backend.protocol)
+            made = reading.part(routes.http_routes, mesh.name, to.service, at)
+            if not made or any(_may_take(each, arrives) for each in made):
+                continue
+            what = "as" if isinstance(arrives, ir.Exact) else "under"
+            yield Found(
+                route.key,
+                f"spec.{spec.member}",
+                f"its requests reach {to.service} {what} {arrives.text}, "
+                "and no route of it takes that path",
+            )
+
+
+def _arrives(spec: GatewayRouteSpec) -> ir.Exact | ir.Prefix:
+    """The path with which the service gets a gateway route's requests, as far as it is certain."""
+    path = match_of(spec, with_host=False).path
+    rewritten = gateway_routes.rewritten_path(spec)
+    match path:
+        case ir.Exact():
+            return ir.Exact(rewritten) if rewritten else path
+        case ir.Prefix():
+            return ir.Prefix(rewritten) if rewritten else path
+        case ir.Regex():
+            return ir.Exact(rewritten) if rewritten else ir.Prefix("/")
+
+
+def _may_take(route: ir.Route, arrives: ir.Exact | ir.Prefix) -> bool:
+    if not isinstance(route.match, ir.RequestMatch):
+        return False
+    path = route.match.path
+    match arrives, path:
+        case ir.Exact(text), _:
+            return fits(path, text)
+        case ir.Prefix(start), ir.Prefix(text) | ir.Exact(text):
+            return text.startswith(start) or (
+                isinstance(path, ir.Prefix) and start.startswith(text)
+            )
+        case _:
+            return True
+
+
+def unprobed(mesh: Mesh) -> Iterator[Found]:
+    for name, gateway in mesh.gateways.items():
+        for i, listener in enumerate(gateway.listeners):
+            if listener.health_check is not None:
+                key = mesh.of(Kind.VIRTUAL_GATEWAY, name)
+                yield Found(key, f"spec.listeners[{i}].healthCheck", "nobody in the mesh uses it")
 
 
 CHECKS = (
-    Check(
-        "WEFT-801",
-        "Virtual gateways are not served yet",
-        Severity.WARNING,
-        "This version stores and answers virtual gateways and their routes; a proxy that stands for "
-        "one gets no listener.",
-        "Let a workload with a virtual node take requests from outside, as the example's gateway "
-        "does.",
-        unserved,
-    ),
     Check(
         "WEFT-802",
         "A gateway route can never be reached",
@@ -135,5 +134,24 @@ CHECKS = (
         "Every request from outside ends with 404.",
         "Create a gateway route that leads to a virtual service.",
         without_routes,
+    ),
+    Check(
+        "WEFT-804",
+        "No route of the service takes what a gateway route passes on",
+        Severity.WARNING,
+        "A gateway matches the path that the client asked for, and the service's routes the one "
+        "that is left of it: by default a matched prefix becomes /. Every request gets 404.",
+        "Give the gateway route a rewrite that the service's routes expect, or keep the prefix "
+        "(rewrite.prefix.defaultPrefix: DISABLED).",
+        leading_nowhere,
+    ),
+    Check(
+        "WEFT-805",
+        "A gateway's health check is not used",
+        Severity.INFO,
+        "Health checks are made by callers inside the mesh, and nobody inside calls a gateway. "
+        "App Mesh stored it, and did nothing with it.",
+        "Let the load balancer in front of the gateway check it, and leave this out.",
+        unprobed,
     ),
 )

@@ -2,61 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from weft.cli.completing import complete_service
 from weft.cli.exits import Usage
-from weft.cli.names import meant
-from weft.cli.render import Cell, Column, Glyph, Role, Table, cell
+from weft.cli.names import candidates, meant
 from weft.cli.session import DOCUMENTS, Session, client_command
+from weft.cli.why_drawn import draw
 from weft.names import Kind, ProxyId
 
 Json = Mapping[str, Any]
 
 
 @click.command()
-@click.argument("service", shell_complete=complete_service)
+@click.argument("target", metavar="SERVICE|HOST|URL", shell_complete=complete_service)
 @click.option("--from", "source", metavar="NODE", help="Virtual node or gateway that asks.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port it asks at.")
 @click.option("-X", "--method", default="GET", show_default=True, help="Method of the request.")
-@click.option("--path", default="/", show_default=True, help="Path, with its query.")
+@click.option("--path", help="Path, with its query; / unless given.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
+@click.option(
+    "--scheme", type=click.Choice(("http", "https")), help="What the client asks for; http."
+)
+@click.option("--grpc", metavar="SERVICE/METHOD", help="A gRPC call of this method.")
+@click.option(
+    "--socket", is_flag=True, help="By the backend's local socket, and not by http_proxy."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(("explicit", "transparent")),
+    help="How its traffic reaches its proxy; as its connected proxies say, else transparent.",
+)
 @client_command(*DOCUMENTS)
 def why(
     session: Session,
     *,
-    service: str,
+    target: str,
     source: str | None,
     port: int | None,
     method: str,
-    path: str,
+    path: str | None,
     headers: tuple[str, ...],
+    scheme: str | None,
+    grpc: str | None,
+    socket: bool,
+    mode: str | None,
 ) -> None:
     """
     Explain where a request to a service would go.
 
-    Names the route that matches, its targets and their shares, the timeouts and
-    retries, and which of these are App Mesh's hidden defaults. SERVICE and
-    NODE may be any part of a name that only one has.
+    Names the route that matches and why others do not, its targets with their
+    shares and live instances, the timeouts and retries, and which of these are App
+    Mesh's hidden defaults. With --from the way begins at the caller's own proxy, and
+    any host or URL can be asked about: what the egress filter says of it, or which
+    port nothing serves. SERVICE and NODE may be any part of a name that only one has.
     """
     for header in headers:
         if ":" not in header:
             raise Usage(f"{header!r} is no header", fix="write it as -H 'name: value'")
+    asked = _asked(target)
+    lines = list(headers)
+    if grpc is not None:
+        method, path = "POST", grpc
+        lines.append("content-type: application/grpc")
     mesh = session.mesh()
+    path = path or asked.path
     query = {
         "mesh": mesh,
-        "service": meant(service, _names(session, mesh, Kind.VIRTUAL_SERVICE), "virtual service"),
+        **_meant(session, mesh, asked, from_caller=source is not None),
         "from": source and _proxy_id(session, mesh, source),
-        "port": port,
+        "port": port or asked.port,
         "method": method.upper(),
         "path": path if path.startswith("/") else f"/{path}",
-        "header": list(headers) or None,
+        "header": lines or None,
+        "scheme": scheme or asked.scheme,
+        "via": "socket" if socket else None,
+        "mode": mode,
     }
     answer = session.client.get("/weft/v1/why", query)
-    session.emit(answer, lambda: _draw(session, answer))
+    session.emit(answer, lambda: draw(session, answer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a target says: a name, or a whole URL."""
+
+    name: str
+    port: int | None = None
+    path: str = "/"
+    scheme: str | None = None
+
+
+def _asked(target: str) -> _Asked:
+    text = target if "://" in target else f"//{target}"
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError:
+        raise Usage(f"{target!r} has no port that is one", fix="write HOST:PORT/PATH") from None
+    if parts.scheme not in ("", "http", "https") or not parts.hostname:
+        raise Usage(f"{target!r} is no host", fix="write SERVICE, HOST:PORT or http://HOST/PATH")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # The host as it was written: names are compared without regard to case, and shown as they are.
+    name = parts.netloc.rpartition("@")[2]
+    if port is not None:
+        name = name.rpartition(":")[0]
+    return _Asked(name, port, path, parts.scheme or None)
+
+
+def _meant(session: Session, mesh: str, asked: _Asked, *, from_caller: bool) -> dict[str, str]:
+    """The service that is meant; seen from a caller, any other host stands for itself."""
+    names = _names(session, mesh, Kind.VIRTUAL_SERVICE)
+    if from_caller and (asked.scheme or len(candidates(asked.name, names)) != 1):
+        same = [each for each in names if each.lower() == asked.name.lower()]
+        return {"service": same[0]} if same else {"host": asked.name}
+    return {"service": meant(asked.name, names, "virtual service")}
 
 
 def _proxy_id(session: Session, mesh: str, typed: str) -> str:
@@ -74,60 +139,3 @@ def _names(session: Session, mesh: str, kind: Kind) -> list[str]:
     query = {"kind": kind.value, "mesh": mesh}
     found = session.client.get("/weft/v1/resources", query)["resources"]
     return [str(each[f"{kind.value}Name"]) for each in found]
-
-
-def _draw(session: Session, answer: Json) -> None:
-    port = f":{answer['port']}" if answer.get("port") else ""
-    session.say(session.out.text(f"{answer.get('service')}{port}", Role.STRONG))
-    session.say(f"  {answer.get('summary')}")
-    for note in answer.get("notes") or ():
-        session.event(Glyph.NOTE, str(note))
-    if candidates := answer.get("candidates"):
-        table = Table((Column(""), Column("ROUTE"), Column("PRIORITY", right=True), Column("")))
-        for each in candidates:
-            chosen = each.get("route") == answer.get("route")
-            mark = cell(session.out.glyph(Glyph.ARROW), Role.OK) if chosen else ""
-            priority = each.get("priority")
-            table.rows.append((mark, each.get("route"), priority, each.get("because")))
-        session.draw(table, indent="  ")
-    if targets := answer.get("targets"):
-        session.say()
-        columns = (Column("TARGET"), Column("WEIGHT", right=True), Column("SHARE", right=True))
-        table = Table((*columns, Column("FOUND BY"), Column("ENDPOINTS")))
-        for each in targets:
-            share = f"{each.get('percent', 0):g} %"
-            endpoints = Cell(tuple(each.get("endpoints") or ("-",)))
-            name = f"{each.get('virtualNode')}:{each.get('port')}"
-            table.rows.append((name, each.get("weight"), share, each.get("foundBy"), endpoints))
-        session.draw(table, indent="  ")
-    facts = list(_facts(answer))
-    if facts:
-        session.say()
-    width = max((len(name) for name, _ in facts), default=0)
-    for name, value in facts:
-        session.say(f"  {name.ljust(width)}  {value}")
-
-
-def _facts(answer: Json) -> Iterator[tuple[str, str]]:
-    """Every value in force, and whether somebody asked for it."""
-    yield from _fact("request timeout", answer.get("requestTimeout"))
-    yield from _fact("idle timeout", answer.get("idleTimeout"))
-    if retries := answer.get("retries"):
-        codes = [str(code) for code in retries.get("statusCodes") or ()]
-        # Envoy's word for "and these codes" says nothing once the codes are there.
-        on = [each for each in retries.get("on") or () if each != "retriable-status-codes"] + codes
-        words = f"{retries.get('limit')} on {', '.join(on)}; each try: {retries.get('perTry')}"
-        yield from _fact("retries", {**retries, "value": words})
-    seen = set()
-    for target in answer.get("targets") or ():
-        for name, member in (("breakers", "breakers"), ("target timeout", "requestTimeout")):
-            for fact in _fact(name, target.get(member)):
-                if fact not in seen:
-                    yield fact
-                seen.add(fact)
-
-
-def _fact(name: str, setting: Json | None) -> Iterator[tuple[str, str]]:
-    if setting:
-        default = "  (App Mesh's default)" if setting.get("default") else ""
-        yield name, f"{setting.get('value')}{default}"

@@ -137,6 +137,15 @@ class Target:
 
 
 @value
+class Rewrite:
+    """What is another when the request is sent on; empty: as it came."""
+
+    host: str = ""
+    path: str = ""
+    """In place of what the path was matched by: of its prefix, or of the whole path."""
+
+
+@value
 class Forward:
     """Send the request to one of the targets, chosen by weight."""
 
@@ -144,6 +153,7 @@ class Forward:
     timeout: Timeout = Default()
     idle_timeout: Timeout = Default()
     retry: Retry | None = None
+    rewrite: Rewrite = Rewrite()
 
 
 @value
@@ -174,6 +184,12 @@ class Route:
     """The service that clients meant: telemetry counts by it."""
     labelled: bool = False
     """Its metadata has the service as a label of what is counted."""
+    set_headers: tuple[tuple[str, str], ...] = ()
+    """Headers that the request is sent on with, whatever it had of these names."""
+    removed_headers: tuple[str, ...] = ()
+    """Headers that the request is sent on without."""
+    kept_from_client: tuple[str, ...] = ()
+    """Headers that are taken out of the response."""
 
 
 @value

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from weft.errors import Conflict, WeftError
+from weft.local import outside, replacement
 from weft.local import plan as plans
-from weft.local import replacement
 from weft.local.addressing import hosts
 from weft.local.kept import Kept, PortsTaken
 from weft.local.netns import Room, machine_hosts
@@ -110,6 +111,11 @@ class Replica:
             if not self._wanted:
                 self._enter(State.STOPPED)
 
+    @property
+    def urls(self) -> Mapping[int, str]:
+        """Where a gateway is reached, by listener."""
+        return outside.urls(self._plan) if self._plan is not None else {}
+
     def start(self) -> None:
         self._wanted = True
         self._around.board.poke()
@@ -170,7 +176,8 @@ class Replica:
             "replica": self.number,
             "state": self.state.value,
             "mesh": node.mesh if node else None,
-            "virtualNode": node.name if node else None,
+            "virtualNode": node.name if node and not self.workload.is_gateway else None,
+            "virtualGateway": node.name if node and self.workload.is_gateway else None,
             "instance": self.instance,
             "pid": self._app.pid if self._app else None,
             "sidecarPid": self._sidecar.pid if self._sidecar else None,
@@ -221,19 +228,27 @@ class Replica:
             held.append(around.ports.take())
             return held[-1]
 
+        def own(port: int) -> int:
+            try:
+                around.ports.hold_fixed(port)
+            except NotYet:
+                return take()
+            held.append(port)
+            return port
+
         try:
             if around.residents is not None:
-                published = plans.published(self.workload, demand)
-                for _, port in published:
+                for port in outside.fixed(self.workload, demand):
                     around.ports.hold_fixed(port)
                     held.append(port)
+                published = outside.published(self.workload, demand, own)
                 home = around.residents.home(self.workload, self.number)
                 place = replace(self._place(), home=home, published=published)
                 return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
                 around.ports.hold_fixed(port)
                 held.append(port)
-            ports = plans.allocation(demand, take)
+            ports = plans.allocation(demand, take, own)
             return plans.plan(self.workload, self.number, needs, ports, self._place())
         except NotYet:
             around.ports.release(*held)
@@ -271,7 +286,8 @@ class Replica:
             return
         if plan.sidecar is not None and room is None:
             replacement.tell(around.apps_file(self.instance), plan.allocation.apps)
-        self._app = kept_app(self.name, plan, around, self._note, room)
+        # A gateway is a sidecar alone.
+        self._app = kept_app(self.name, plan, around, self._note, room) if plan.command else None
         self._sidecar = kept_sidecar(self.name, self.instance, plan, around, self._note, room)
         if plan.node is not None and plan.addresses:
             self._registration = Registration(
@@ -290,7 +306,8 @@ class Replica:
                 tasks = self._tasks
                 if self._sidecar is not None:
                     tasks.create_task(self._sidecar.run(), name=f"{self.name} sidecar")
-                tasks.create_task(self._run_app(self._app, self._sidecar), name=self.name)
+                if self._app is not None:
+                    tasks.create_task(self._run_app(self._app, self._sidecar), name=self.name)
                 if self._registration is not None:
                     tasks.create_task(self._registration.run(), name=f"{self.name} registration")
                 await self._until_unwanted()
@@ -368,7 +385,11 @@ class Replica:
     async def _replace_in_place(self, workload: Workload, needs: Needs | None) -> None:
         around, before, old = self._around, self._plan, self._app
         assert before is not None
-        assert old is not None
+        if old is None:
+            assert self._sidecar is not None, "a workload is an app, a sidecar or both"
+            await replacement.renewed(self._sidecar, around.ready_file(self.instance))
+            self.workload = workload
+            return
         assert self._tasks is not None
         apps = {listener: around.ports.take() for listener in before.allocation.apps}
         try:
@@ -432,6 +453,8 @@ def _ports_json(plan: Plan) -> dict[str, Any]:
         "appPorts": {str(listener): port for listener, port in plan.allocation.apps.items()},
         "addresses": dict(plan.addresses),
     }
+    if urls := outside.urls(plan):
+        found["urls"] = {str(listener): url for listener, url in urls.items()}
     if ports := plan.allocation.sidecar:
         found["egress"] = ports.egress
         found["backends"] = {

@@ -94,6 +94,23 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """What a virtual gateway's listener does with a request before the service's routes have it."""
+
+    route: str | None
+    """The gateway route; None where none matches."""
+    candidates: tuple[Candidate, ...] = ()
+    host: str = ""
+    """As it is sent on; with the service's port where it has several, which is for the proxy alone."""
+    path: str = ""
+    """As it is sent on, with its query."""
+    host_kept: bool = False
+    """The service sees the host as the client wrote it (defaultTargetHostname is DISABLED)."""
+    request_timeout: Setting | None = None
+    """How long the gateway waits: as long as the service's longest route."""
+
+
+@dataclass(frozen=True, slots=True)
 class InForce:
     """One of Weft's own policies that has a part in this."""
 
@@ -125,6 +142,8 @@ class Explanation:
     hosts: tuple[HostTried, ...] = ()
     status: int | None = None
     """What the caller gets without any target; None where there is one, or no HTTP at all."""
+    grpc_status: int | None = None
+    """The same for gRPC clients, whom a proxy answers with HTTP 200 and this."""
     outside: str | None = None
     """Of what is no service of the mesh: allowed or denied, and by what."""
     ends_after: Setting | None = None
@@ -132,3 +151,5 @@ class Explanation:
     policies: tuple[InForce, ...] = ()
     rerouted: str | None = None
     """Who was left out of the split, and why; None where nobody was."""
+    passage: Passage | None = None
+    """Of a request from outside: how it came through the gateway."""

@@ -21,7 +21,7 @@ LOOPBACK_REFUSED = (
     "loopback addresses are not reached through the mesh: set no_proxy=127.0.0.1,localhost\n"
 )
 NO_BACKEND = (
-    "no backend of this virtual node has this host and port, and the mesh's egress filter is "
+    "no backend of this virtual node has this host and port, and its egress filter is "
     "DROP_ALL: check the name, the port and the node's backends\n"
 )
 NOT_AT_THIS_PORT = (
@@ -54,6 +54,8 @@ class Naming(Enum):
     """All ports arrive at one socket: a name without a port means port 80."""
     ANYTHING = "anything"
     """The socket leads to this backend alone."""
+    GATEWAY = "gateway"
+    """A gateway's own listener has named the service, by ``gateway_host``."""
 
     def domains(self, backend: Backend) -> tuple[str, ...]:
         named, with_port = backend.service, f"{backend.service}:{backend.port}"
@@ -64,6 +66,8 @@ class Naming(Enum):
                 return (with_port, named) if backend.port == 80 else (with_port,)
             case Naming.ANYTHING:
                 return ("*",)
+            case Naming.GATEWAY:
+                return (named, f"{named}:15001")
 
 
 @value
@@ -119,7 +123,7 @@ def at_one_port(
             domains = [d for name in elsewhere for d in (name, f"{name}:{port}")]
             others.append(ir.VirtualHost("unserved", tuple(domains), (refused,)))
         others.append(_catch_all(_pass_through(names.allow_all_cluster(mesh))))
-    return _assembled(
+    return assembled(
         names.egress_route_configuration(port),
         [(each, reading.part(virtual_host, mesh, each, Naming.ONE_PORT)) for each in backends],
         others,
@@ -153,7 +157,7 @@ def at_any_port(
             ir.Route("no-backend", ir.ConnectMatch(), nowhere),
             ir.Route("no-backend", ir.RequestMatch(), nowhere),
         )
-    return _assembled(
+    return assembled(
         names.egress_route_configuration(15001),
         [(each, reading.part(virtual_host, mesh, each, Naming.ANY_PORT)) for each in backends],
         [*others, catch_all],
@@ -185,8 +189,10 @@ def _tunnel_through(cluster: str) -> ir.Route:
     return ir.Route("pass-through", ir.ConnectMatch(), ir.Tunnel((ir.Target(cluster),)))
 
 
-def _assembled(
-    name: str, hosts: Iterable[tuple[Backend, ir.VirtualHost]], others: Iterable[ir.VirtualHost]
+def assembled(
+    name: str,
+    hosts: Iterable[tuple[Backend | None, ir.VirtualHost]],
+    others: Iterable[ir.VirtualHost] = (),
 ) -> Hosts:
     """
     A route configuration in which every domain leads to one virtual host.
@@ -196,17 +202,18 @@ def _assembled(
     """
     every: list[tuple[Backend | None, ir.VirtualHost]] = [*hosts, *((None, h) for h in others)]
     domains = [domain.lower() for _, host in every for domain in host.domains]
-    if len(domains) == len(set(domains)):
+    called = {host.name for _, host in every}
+    if len(domains) == len(set(domains)) and len(called) == len(every):
         # As good as always: this is computed for every proxy that a changed route concerns.
         return Hosts(ir.RouteConfiguration(name, tuple([host for _, host in every])))
     taken: set[str] = set()
-    made: list[ir.VirtualHost] = []
+    made: dict[str, ir.VirtualHost] = {}
     nameless: list[Backend] = []
     for backend, host in every:
         free = tuple(d for d in dict.fromkeys(host.domains) if d.lower() not in taken)
-        if free:
+        if free and host.name not in made:
             taken.update(domain.lower() for domain in free)
-            made.append(host if free == host.domains else replace(host, domains=free))
+            made[host.name] = host if free == host.domains else replace(host, domains=free)
         elif backend is not None:
             nameless.append(backend)
-    return Hosts(ir.RouteConfiguration(name, tuple(made)), tuple(nameless))
+    return Hosts(ir.RouteConfiguration(name, tuple(made.values())), tuple(nameless))

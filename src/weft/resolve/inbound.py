@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from weft import names
@@ -102,17 +101,10 @@ def inbound(
         ),
         notes=(
             *notes,
-            *(note for port, how in taken.items() for note in _notes(places[port], how)),
+            *(note for port, how in taken.items() for note in tls.notes(places[port], how)),
         ),
         secrets=tuple(dict.fromkeys(secret for how in taken.values() for secret in how.secrets)),
     )
-
-
-def _notes(place: str, how: tls.Taken) -> Iterator[Note]:
-    if how.closed:
-        yield Note(place, f"connections with TLS are closed: {how.closed}")
-    for remark in how.remarks:
-        yield Note(place, remark)
 
 
 def bind_address(preferred: IpPreference, port: int) -> SocketAddress:

@@ -1,13 +1,14 @@
-"""Access logs that a virtual node asks for."""
+"""Access logs that a virtual node or a virtual gateway asks for."""
 
 from __future__ import annotations
 
 from weft.ir.listener import AccessLog, JsonFormat, TextFormat
+from weft.model.virtual_gateway import VirtualGatewaySpec
 from weft.model.virtual_node import AsJson, AsText, VirtualNodeSpec
 
 
-def access_log(spec: VirtualNodeSpec) -> AccessLog | None:
-    """The file that both directions of a node's traffic are logged to."""
+def access_log(spec: VirtualNodeSpec | VirtualGatewaySpec) -> AccessLog | None:
+    """The file that both directions of a proxy's traffic are logged to."""
     if spec.logging is None or spec.logging.access_log is None:
         return None
     file = spec.logging.access_log.file

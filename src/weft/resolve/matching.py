@@ -35,6 +35,15 @@ class Request:
             case lowered:
                 return tuple(value for key, value in self.headers if key.lower() == lowered)
 
+    @property
+    def is_grpc(self) -> bool:
+        """As Envoy tells: the content type alone, or with a suffix after a plus."""
+        found = "".join(self.values("content-type")[:1])
+        return found == _GRPC or found.startswith(f"{_GRPC}+")
+
+
+_GRPC = "application/grpc"
+
 
 def normalised(path: str) -> str:
     """A path without its query, as Envoy sees it: ``.``, ``..`` and repeated slashes resolved."""
@@ -59,8 +68,7 @@ def _mismatches(match: ir.RequestMatch, request: Request) -> Iterator[str]:
     path = normalised(request.path)
     if not fits(match.path, path):
         yield f"the path {path} {_words(match.path)[1]}"
-    content_type = "".join(request.values("content-type")[:1])
-    if match.grpc and not content_type.startswith("application/grpc"):
+    if match.grpc and not request.is_grpc:
         yield "it is for gRPC, and the request's content-type is not application/grpc"
     for header in match.headers:
         values = request.values(header.name)

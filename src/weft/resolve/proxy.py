@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weft.errors import NotFound
 from weft.ir import proxy as ir
 from weft.names import Kind, Mode, View
+from weft.resolve.gateway import gateway
 from weft.resolve.inbound import inbound
 from weft.resolve.observed import observed, unobserved
 from weft.resolve.outbound import explicit
@@ -14,10 +17,6 @@ from weft.resolve.sockets import redirected, usable
 from weft.resolve.transparent import transparent
 from weft.store.ownership import SHARES, no_longer_shared, share_needed
 from weft.store.state import MeshState
-
-GATEWAYS_NOT_SERVED = (
-    "virtual gateways are not served yet: the proxy is connected and has no listener"
-)
 
 
 def resolve(state: MeshState, view: View) -> ir.Proxy:
@@ -42,8 +41,6 @@ def served(reading: Reading, view: View) -> ir.Proxy:
     share = share_needed(resource)
     if share is not None and reading.document(SHARES, share) is None:
         raise NotFound(no_longer_shared(resource))
-    if id.kind is Kind.VIRTUAL_GATEWAY:
-        return ir.Proxy(notes=(ir.Note(str(id), GATEWAYS_NOT_SERVED),))
     if view.mode is Mode.EXPLICIT:
         outbound = explicit
         ports, notes = usable(view)
@@ -51,6 +48,9 @@ def served(reading: Reading, view: View) -> ir.Proxy:
         outbound = transparent
         ports, notes = redirected(view), ()
     sds = Sds.BESIDE if view.sds else Sds.NOWHERE
+    if id.kind is Kind.VIRTUAL_GATEWAY:
+        found = reading.part(gateway, id.mesh, id.name, view.mode, ports, sds)
+        return replace(found, notes=(*notes, *found.notes))
     towards = reading.part(inbound, id.mesh, id.name, view.mode, ports, sds)
     away = reading.part(outbound, id.mesh, id.name, ports, sds)
     return ir.Proxy(

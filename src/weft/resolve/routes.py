@@ -233,13 +233,18 @@ def path_rank(path: ir.PathMatch) -> tuple[int, int]:
 
 def match_of(route: HttpRoute | GrpcRoute) -> ir.RequestMatch:
     if isinstance(route, GrpcRoute):
-        return _grpc_match(route.match)
-    given = route.match
+        given = route.match
+        return grpc_match(given.service_name, given.method_name, given.metadata)
+    return http_match(route.match, route.match.scheme)
+
+
+def http_match(given: model.HttpMatch, scheme: str | None = None) -> ir.RequestMatch:
+    """What is matched of an HTTP request, by routes and gateway routes alike."""
     headers = [_header(header) for header in given.headers or ()]
     if given.method:
         headers.insert(0, ir.HeaderMatch(":method", ir.Exact(given.method)))
-    if given.scheme:
-        headers.insert(0, ir.HeaderMatch(":scheme", ir.Exact(given.scheme)))
+    if scheme:
+        headers.insert(0, ir.HeaderMatch(":scheme", ir.Exact(scheme)))
     return ir.RequestMatch(
         _path(given),
         tuple(headers),
@@ -255,7 +260,7 @@ def match_of(route: HttpRoute | GrpcRoute) -> ir.RequestMatch:
     )
 
 
-def _path(given: model.HttpRouteMatch) -> ir.PathMatch:
+def _path(given: model.HttpMatch) -> ir.PathMatch:
     match given.path:
         case model.Exact(exact=text):
             return ir.Exact(text)
@@ -265,13 +270,16 @@ def _path(given: model.HttpRouteMatch) -> ir.PathMatch:
             return ir.Prefix(given.prefix or "/")
 
 
-def _grpc_match(given: model.GrpcRouteMatch) -> ir.RequestMatch:
+def grpc_match(
+    service: str | None, method: str | None, metadata: Iterable[model.HeaderMatch] | None
+) -> ir.RequestMatch:
+    """What is matched of a gRPC call; a method only together with its service."""
     path: ir.PathMatch = ir.Prefix("/")
-    if given.service_name and given.method_name:
-        path = ir.Exact(f"/{given.service_name}/{given.method_name}")
-    elif given.service_name:
-        path = ir.Prefix(f"/{given.service_name}/")
-    return ir.RequestMatch(path, tuple(map(_header, given.metadata or ())), grpc=True)
+    if service and method:
+        path = ir.Exact(f"/{service}/{method}")
+    elif service:
+        path = ir.Prefix(f"/{service}/")
+    return ir.RequestMatch(path, tuple(map(_header, metadata or ())), grpc=True)
 
 
 def _header(given: model.HeaderMatch) -> ir.HeaderMatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.ir.proxy import Note
-from weft.names import Ports, View
+from weft.names import Kind, Ports, View
 from weft.resolve.limits import is_port, sayable
 
 INGRESS = 15000
@@ -41,8 +41,12 @@ def usable(view: View) -> tuple[Ports, tuple[Note, ...]]:
 
     given = view.ports
     egress = given.egress if take(given.egress, "egress") else 0
+    # Behind a gateway's listener there is no workload.
+    ends_here = view.proxy.kind is Kind.VIRTUAL_GATEWAY
     ingress = {
-        each.listener: each for each in sorted(given.ingress, reverse=True) if is_port(each.app)
+        each.listener: each
+        for each in sorted(given.ingress, reverse=True)
+        if ends_here or is_port(each.app)
     }
     backends = {
         (each.service, each.listener): each

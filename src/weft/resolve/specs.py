@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from weft.model.mesh import MeshSpec
 from weft.model.schema import Model
+from weft.model.virtual_gateway import VirtualGatewaySpec
 from weft.model.virtual_node import VirtualNodeSpec
 from weft.model.virtual_router import VirtualRouterSpec
 from weft.model.virtual_service import VirtualServiceSpec
@@ -35,3 +36,7 @@ def virtual_service(reading: Reading, mesh: str, name: str) -> VirtualServiceSpe
 
 def virtual_router(reading: Reading, mesh: str, name: str) -> VirtualRouterSpec | None:
     return _spec(reading, Key(mesh, Kind.VIRTUAL_ROUTER, name), VirtualRouterSpec)
+
+
+def virtual_gateway(reading: Reading, mesh: str, name: str) -> VirtualGatewaySpec | None:
+    return _spec(reading, Key(mesh, Kind.VIRTUAL_GATEWAY, name), VirtualGatewaySpec)

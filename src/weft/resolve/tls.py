@@ -8,7 +8,7 @@ done in plain text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from weft.ir import tls as ir
 from weft.ir.cluster import Protocol
 from weft.ir.listener import Chain, Close
+from weft.ir.proxy import Note
 from weft.ir.value import value
 from weft.model import tls as model
 from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
@@ -91,6 +92,14 @@ def taken(
         secrets=(*shown.secrets, *believed.secrets),
         remarks=believed.remarks,
     )
+
+
+def notes(place: str, how: Taken) -> Iterator[Note]:
+    """What the operator should know of a listener's TLS."""
+    if how.closed:
+        yield Note(place, f"connections with TLS are closed: {how.closed}")
+    for remark in how.remarks:
+        yield Note(place, remark)
 
 
 def chains(chain: Chain, how: Taken) -> tuple[Chain, ...]:

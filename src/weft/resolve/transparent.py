@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from weft import names
 from weft.ir import cluster, listener
@@ -32,7 +33,10 @@ from weft.resolve.reading import Reading
 from weft.resolve.secrets import Sds
 from weft.resolve.timeouts import IDLE
 
+_VERSION_6 = (IpPreference.IPV6_PREFERRED, IpPreference.IPV6_ONLY)
 HTTPS = 443
+SHORT_WAIT = timedelta(milliseconds=200)
+"""Where a backend's server may be waited for meanwhile. A TLS client speaks at once."""
 
 
 @value
@@ -47,6 +51,11 @@ class Claim:
     @property
     def is_http(self) -> bool:
         return self.backends[0].protocol.is_http
+
+    @property
+    def has_tcp(self) -> bool:
+        """Whether a connection may be passed on as it is."""
+        return any(not each.protocol.is_http for each in (*self.backends, *self.by_address))
 
     @property
     def requests(self) -> tuple[Backend, ...]:
@@ -64,8 +73,8 @@ class Claims:
 def known_names(reading: Reading, mesh: str, node: str) -> mesh_dns.Names:
     """The names that mesh DNS answers for a virtual node: of all it can call."""
     spec = specs.virtual_node(reading, mesh, node) or VirtualNodeSpec()
-    preferred = preference(reading, mesh, spec)
-    both = bind_address(preferred, 0).host == "::" and preferred is not IpPreference.IPV4_ONLY
+    # Clients that are given both choose version 6, so it is given where that is preferred.
+    both = preference(reading, mesh, spec) in _VERSION_6
     services = [each.service for each in reading.part(backends, mesh, node).found]
     return mesh_dns.answered(mesh, node, services, both_families=both)
 
@@ -198,6 +207,9 @@ def transparent_listener(
         # Nowhere else: where a server speaks first, waiting for the client hangs both.
         server_name_ports=(HTTPS,) if open_to.amazonaws else (),
         both_families=address.host == "::",
+        patience=SHORT_WAIT
+        if any(claim.port == HTTPS and claim.has_tcp for claim in claimed)
+        else None,
     )
 
 

@@ -18,10 +18,7 @@ from weft.ir.value import value
 RANGE = AddressRange("240.0.0.0", 8)
 """Of the addresses that no network may use (RFC 1112, "class E"): nothing real is hidden."""
 RANGE_6 = AddressRange("fd77:6566:7400::", 96)
-"""
-Unique local addresses (RFC 4193). Clients that have version 4 as well prefer that (RFC 6724),
-so an answer with both does no harm where version 6 leads nowhere.
-"""
+"""Unique local addresses (RFC 4193), under an identifier of our own."""
 
 _FIRST = int(IPv4Address(RANGE.address))
 _FIRST_6 = int(IPv6Address(RANGE_6.address))

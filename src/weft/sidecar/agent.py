@@ -13,7 +13,7 @@ from subprocess import SubprocessError
 
 from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
 from weft.names import Mode, Ports, View
-from weft.sidecar import drain, last_good, rules_command, status, succession
+from weft.sidecar import drain, last_good, rules_command, secrets, status, succession
 from weft.sidecar.beside import Beside
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
             Ports(asked.ingress, asked.egress, asked.backends),
         )
         try:
-            with _intercepting(asked, directory) as interceptor:
+            with _intercepting(asked) as interceptor:
                 return Agent(asked, envoy, directory, wakeup, interceptor).run()
         finally:
             directory.give_back()
@@ -72,12 +72,12 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
 
 
 @contextmanager
-def _intercepting(asked: Options, directory: Directory) -> Iterator[Interceptor | None]:
+def _intercepting(asked: Options) -> Iterator[Interceptor | None]:
     """The rules for the length of a block: before the first Envoy, and until after the last."""
     if asked.intercept is None:
         yield None
         return
-    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept), directory.path)
+    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept))
     interceptor.prepare()
     try:
         # What the workload sends is refused until there is a proxy, and never passes it by.
@@ -124,7 +124,12 @@ class Agent:
         ports = replace(ports, dns=self._naming.port)
         image = asked.app_mesh
         self._view = View(
-            asked.proxy, asked.mode, ports, metrics=image.metrics, tracing=image.tracing
+            asked.proxy,
+            asked.mode,
+            ports,
+            metrics=image.metrics,
+            tracing=image.tracing,
+            sds=asked.sds_socket is not None,
         )
         self._line = Line(
             Command(
@@ -144,6 +149,7 @@ class Agent:
         )
         self._keeper = self._keeper_of_view()
         self._renewals = Renewals()
+        self._watched = secrets.Watched(lambda text: self._journal.say(text, level="warning"))
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -333,6 +339,7 @@ class Agent:
             access=self._asked.access,
             mark=self._mark,
             resolvers=self._naming.servers,
+            sds_socket=self._asked.sds_socket,
         )
         base, replaced = furnished(base, self._asked.app_mesh)
         for words in replaced:
@@ -341,9 +348,15 @@ class Agent:
         kept = self._keeper.kept
         if source is Source.LAST_ACCEPTED and kept is not None:
             name = "last_accepted.json"
-            base = without_control_plane(base, list(kept.listeners), list(kept.clusters))
         path = self._directory.file(name)
         try:
+            if source is Source.LAST_ACCEPTED and kept is not None:
+                paths = self._directory.keep_secrets(kept.secrets)
+                base = without_control_plane(
+                    base,
+                    secrets.from_files(list(kept.listeners), paths),
+                    secrets.from_files(list(kept.clusters), paths),
+                )
             last_good.write(path, json.dumps(base).encode())
         except OSError as error:
             raise self._cannot_start() from error
@@ -428,6 +441,7 @@ class Agent:
         # While a successor starts, it has the admin interface, and nothing in force yet.
         if ads is not None and ads.life is Life.READY and ads is self._line.runners[-1]:
             self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
+        self._watched.look(self._keeper.files, time.monotonic())
         self._follow_listeners()
 
     def _follow_listeners(self) -> None:

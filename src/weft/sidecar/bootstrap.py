@@ -5,7 +5,7 @@ from __future__ import annotations
 from socket import SOL_SOCKET
 from typing import Any
 
-from weft.names import View
+from weft.names import SDS_CLUSTER, View
 from weft.sidecar.access import Access
 from weft.sidecar.dns_servers import NameServer
 from weft.sidecar.machine import SO_MARK
@@ -31,6 +31,7 @@ def bootstrap(
     access: Access = _OPEN,
     mark: int | None = None,
     resolvers: tuple[NameServer, ...] = (),
+    sds_socket: str | None = None,
 ) -> Json:
     """
     The bootstrap of a proxy that asks the control plane for everything.
@@ -76,7 +77,7 @@ def bootstrap(
             "lds_config": fetched,
             "cds_config": fetched,
         },
-        "static_resources": {"clusters": [_xds_cluster(xds, access)]},
+        "static_resources": {"clusters": [_xds_cluster(xds, access), *_sds_cluster(sds_socket)]},
         **({} if mark is None else {"cluster_manager": {"upstream_bind_config": _marked(mark)}}),
         **({"typed_dns_resolver_config": _asking(resolvers)} if resolvers else {}),
         "bootstrap_extensions": [
@@ -186,6 +187,31 @@ def _xds_cluster(xds: Address, access: Access) -> Json:
             }
         },
     }
+
+
+def _sds_cluster(socket: str | None) -> list[Json]:
+    """The machine's own secret server, as App Mesh's agent has it."""
+    if socket is None:
+        return []
+    return [
+        {
+            "name": SDS_CLUSTER,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": {
+                "cluster_name": SDS_CLUSTER,
+                "endpoints": [
+                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}
+                ],
+            },
+            "typed_extension_protocol_options": {
+                _HTTP_OPTIONS: {
+                    "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                }
+            },
+        }
+    ]
 
 
 def _endpoint_address(xds: Address) -> Json:

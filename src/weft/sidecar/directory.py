@@ -8,6 +8,7 @@ Where the files of one proxy are, and what an earlier run may have left behind.
         bootstrap.json       what Envoy was started with
         last_accepted.json   the same, without a control plane
         snap.json            the last accepted configuration
+        secret-N.json        secrets of last_accepted.json, as its Envoy reads them
         run                  sockets; a link to a short temporary directory where DIR is long
 """
 
@@ -19,12 +20,13 @@ import os
 import socket
 import time
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from weft.errors import CannotStart
 from weft.names import BackendPort, IngressPort, Ports, ProxyId
-from weft.sidecar import last_good
+from weft.sidecar import last_good, secrets
 
 _MADE = "made-"
 # sun_path holds 108 bytes with its end; the longest name in the directory is Envoy's
@@ -73,6 +75,14 @@ class Directory:
 
     def socket(self, name: str) -> str:
         return os.path.join(self.run, name)
+
+    def keep_secrets(self, kept: Iterable[secrets.Json]) -> dict[str, str]:
+        """Write secrets down for an Envoy that no control plane tells them; their files, by name."""
+        paths: dict[str, str] = {}
+        for i, secret in enumerate(kept):
+            path = paths[secret["name"]] = self.file(f"secret-{i}.json")
+            last_good.write(path, secrets.response(secret))
+        return paths
 
     def base_id(self) -> int | None:
         """The number under which the Envoy of this directory shares memory with its successor."""

@@ -71,7 +71,11 @@ class NameService:
         envoy_port: int,
         servers: Sequence[NameServer],
         warn: Callable[[str], None],
+        *,
+        v6: bool = True,
     ) -> None:
+        """``v6``: whether addresses of version 6 lead to the proxy; else no name has one."""
+        self._v6 = v6
         self._at = at
         self._envoy = ("127.0.0.1", envoy_port)
         self._servers = tuple(servers)
@@ -246,7 +250,10 @@ class NameService:
         if addresses is None:
             self._relays.ask(lookup.query.message, lookup.reply)
         else:
-            lookup.reply(wire.answer(lookup.query, addresses))
+            lookup.reply(wire.answer(lookup.query, self._reachable(addresses)))
+
+    def _reachable(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in addresses if self._v6 or ":" not in each)
 
     def _close(self, lookup: _Lookup) -> None:
         lookup.over = True
@@ -286,7 +293,9 @@ class NameService:
         found = self._found(query)
         if isinstance(found, Rcode):
             return wire.failure(query, found)
-        return self._relays.ask_by_tcp(message) if found is None else wire.answer(query, found)
+        if found is None:
+            return self._relays.ask_by_tcp(message)
+        return wire.answer(query, self._reachable(found))
 
     def _found(self, query: Query) -> tuple[str, ...] | Rcode | None:
         """The addresses of a mesh name; None for another name; SERVFAIL where nobody knows."""

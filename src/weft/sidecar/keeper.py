@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from weft.errors import Unreachable
 from weft.names import View
-from weft.sidecar import last_good
+from weft.sidecar import last_good, secrets
 from weft.sidecar.admin import Admin
 
 # Every subscription counts its accepted updates; one sum stands for all of them.
@@ -24,6 +24,8 @@ class Keeper:
         self._path = path
         self._view = view
         self._warn = warn
+        self.files: tuple[str, ...] = ()
+        """The files that this Envoy reads certificates and trust from."""
         self._written = b""
         self._seen_bytes = self._seen_updates = -1
         self._keeps = keeps
@@ -47,7 +49,14 @@ class Keeper:
             if updates == self._seen_updates:  # Pings are bytes too.
                 self._seen_bytes = received_bytes
                 return
-            found = last_good.last_good(self._view, admin.json("/config_dump?include_eds"))
+            dump = admin.json("/config_dump?include_eds")
+            found = last_good.last_good(self._view, dump)
+            self.files = tuple(
+                path
+                for section in dump["configs"]
+                if section["@type"].endswith(".SecretsConfigDump")
+                for path in secrets.files(section)
+            )
         except (Unreachable, KeyError, TypeError, AttributeError) as error:
             # An answer in another shape must not end a proxy that serves.
             self._warn(f"the configuration in force cannot be read: {error}")

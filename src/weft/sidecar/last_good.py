@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.names import View
+from weft.sidecar import secrets
 
 Json = dict[str, Any]
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _REDACTED = "[redacted]"
+HIDDEN = "Envoy does not show its secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class LastGood:
     clusters: tuple[Json, ...]
     left_out: tuple[str, ...] = ()
     """What is in force and could not be kept, each with its reason."""
+    secrets: tuple[Json, ...] = ()
+    """What listeners and clusters refer to by name, as far as Envoy shows it."""
 
     def to_json(self) -> bytes:
         return json.dumps(
@@ -40,6 +44,7 @@ class LastGood:
                 "listeners": self.listeners,
                 "clusters": self.clusters,
                 "left_out": self.left_out,
+                "secrets": self.secrets,
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -63,6 +68,7 @@ def last_good(view: View, config_dump: Json) -> LastGood:
         "endpoint_config",
         "cluster_name",
     )
+    told = secrets.told(sections.get("SecretsConfigDump", {}))
     left_out: list[str] = []
     listeners, clusters = [], []
 
@@ -72,14 +78,14 @@ def last_good(view: View, config_dump: Json) -> LastGood:
         if active is None:
             continue
         found = _with_routes(_plain(active), routes)
-        if reason := _obstacle(found):
+        if reason := _obstacle(found, told):
             left_out.append(f"listener {active.get('name', '?')}: {reason}")
         else:
             listeners.append(found)
 
     for entry in sections.get("ClustersConfigDump", {}).get("dynamic_active_clusters", ()):
         found = _with_endpoints(entry["cluster"], endpoints)
-        if reason := _obstacle(found):
+        if reason := _obstacle(found, told):
             left_out.append(f"cluster {found['name']}: {reason}")
         else:
             clusters.append(found)
@@ -90,6 +96,7 @@ def last_good(view: View, config_dump: Json) -> LastGood:
         tuple(sorted(listeners, key=_name)),
         tuple(sorted(clusters, key=_name)),
         tuple(sorted(left_out)),
+        tuple(sorted(told.values(), key=_name)),
     )
 
 
@@ -173,17 +180,19 @@ def _endpoint(endpoint: Json, *, judged: bool) -> Json:
     return kept
 
 
-def _obstacle(value: Any) -> str | None:
+def _obstacle(value: Any, told: dict[str, Json]) -> str | None:
     """Why a resource cannot stand without the control plane, or None."""
     match value:
         case str():
-            return "Envoy does not show its secrets" if value == _REDACTED else None
+            return HIDDEN if value == _REDACTED else None
         case list():
-            return next(filter(None, map(_obstacle, value)), None)
+            return next(filter(None, (_obstacle(item, told) for item in value)), None)
         case dict():
+            if secrets.is_told(value):
+                return None if value["name"] in told else HIDDEN
             if "ads" in value and "@type" not in value:
                 return "a part of it comes from the control plane"
-            return next(filter(None, map(_obstacle, value.values())), None)
+            return next(filter(None, (_obstacle(item, told) for item in value.values())), None)
         case _:
             return None
 
@@ -202,6 +211,7 @@ def read(path: str) -> LastGood | None:
             tuple(map(dict, found["listeners"])),
             tuple(map(dict, found["clusters"])),
             tuple(map(str, found["left_out"])),
+            tuple(map(dict, found.get("secrets", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -26,6 +26,8 @@ class Naming:
         if asked.dns is not None:
             self.servers = asked.dns_upstreams or of_machine(asked.dns)
         self._at = asked.dns
+        # Whoever makes rules in our place makes them for both families, as far as we know.
+        self._v6 = asked.intercept is None or asked.intercept.ipv6 is not False
         self._warn = warn
         self._service: NameService | None = None
         self._told: LastGood | None = None
@@ -37,7 +39,7 @@ class Naming:
 
         if not self.servers:
             self._warn("there is no other name server: names outside the mesh are not found")
-        self._service = NameService(self._at, self.port, self.servers, self._warn)
+        self._service = NameService(self._at, self.port, self.servers, self._warn, v6=self._v6)
         self.know(kept)
         self._service.start()
 

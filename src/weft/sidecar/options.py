@@ -62,6 +62,8 @@ class Options:
     """Where the workload asks for names; None: elsewhere."""
     dns_upstreams: tuple[NameServer, ...] = ()
     """Who is asked for names outside the mesh; empty: whom the machine asks."""
+    sds_socket: str | None = None
+    """Where a secret server of this machine listens; None: there is none."""
 
 
 PROXY = Flag(
@@ -116,7 +118,7 @@ MODE = Flag(
 INGRESS = Flag(
     "--ingress",
     "LISTENER=SOCKET:APP",
-    "explicit mode: serve the listener port LISTENER at 127.0.0.1:SOCKET for the workload at 127.0.0.1:APP; SOCKET 0 takes a free port; may be repeated",
+    "explicit mode: serve the listener port LISTENER at 127.0.0.1:SOCKET for the workload at 127.0.0.1:APP; SOCKET 0 takes a free port; of a virtual gateway LISTENER=SOCKET, since nothing is behind it; may be repeated",
     ("WEFT_INGRESS",),
     repeated=True,
 )
@@ -210,6 +212,12 @@ ADDRESS = Flag(
     ("WEFT_ADDRESS",),
     repeated=True,
 )
+SDS_SOCKET = Flag(
+    "--sds-socket",
+    "PATH",
+    "the Unix socket of a secret server on this machine (SDS), as SPIRE's agent is one",
+    ("WEFT_SDS_SOCKET", "APPMESH_SDS_SOCKET_PATH"),
+)
 
 FLAGS = (
     PROXY,
@@ -237,6 +245,7 @@ FLAGS = (
     STATUS_FD,
     *intercept_options.FLAGS,
     *dns_options.FLAGS,
+    SDS_SOCKET,
 )
 
 _DESCRIPTION = """\
@@ -357,12 +366,19 @@ def options(
                 )
     proxy = one_of(PROXY, ProxyId.parse)
     image = app_mesh(environment, proxy, parse_yaml)
+    token_file = maybe(TOKEN_FILE, readable)
+    token = environment.get("WEFT_TOKEN", "").strip()
+    if image.admin is not None and (token or token_file):
+        warnings += (
+            f"Envoy's admin interface at {image.admin.reached_at} shows the token of this proxy "
+            "to whoever reaches it: keep others away from it",
+        )
     made = Options(
         proxy=proxy,
         xds=one_of(XDS, values.address),
         access=Access(
-            environment.get("WEFT_TOKEN", "").strip(),
-            maybe(TOKEN_FILE, readable),
+            token,
+            token_file,
             maybe(XDS_CA, readable),
             maybe(XDS_CERT, readable),
             maybe(XDS_KEY, readable),
@@ -389,8 +405,10 @@ def options(
         app_mesh=replace(image, warnings=(*warnings, *image.warnings)),
         dns=maybe(dns_options.DNS, name_server),
         dns_upstreams=all_of(dns_options.UPSTREAM, name_server),
+        sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
+    _refuse_wrong_ends(made)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
@@ -420,6 +438,22 @@ def _refuse_half_of_tls(access: Access) -> None:
             f"{XDS_CERT.name} is for TLS, and {XDS_CA.name} is missing",
             fix=f"give {XDS_CA.name} FILE, too",
         )
+
+
+def _refuse_wrong_ends(made: Options) -> None:
+    """A virtual node's listener leads to a workload, and a gateway's to none."""
+    gateway = made.proxy.kind is Kind.VIRTUAL_GATEWAY
+    for each in made.ingress:
+        if gateway and each.app:
+            raise BadRequest(
+                f"{INGRESS.name} {each.listener}={each.socket}:{each.app}: nothing is behind a gateway",
+                fix=f"write {INGRESS.name} {each.listener}={each.socket}",
+            )
+        if not gateway and not each.app:
+            raise BadRequest(
+                f"{INGRESS.name} {each.listener}={each.socket} does not say where the workload listens",
+                fix=f"write {INGRESS.name} {each.listener}={each.socket}:APP, with its port",
+            )
 
 
 def _refuse_double_use(made: Options) -> None:

@@ -16,6 +16,7 @@ PREFIX = "envoy_appmesh_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OURS = r"^appmesh\."
 _CONNECTIONS = r"^listener\..*\.downstream_cx_(total|active)$"
+_INGRESS = re.compile(r"(0\.0\.0\.0|\[__\])_(?!15001$)[0-9]+")
 _LINE = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*(?:\{.*\})?) (\S+)$")
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$")
 
@@ -43,11 +44,10 @@ def connections(admin: Admin) -> Connections:
 
 def is_ingress(name: str) -> bool:
     """Whether a statistic is of a listener that callers connect to."""
-    # Egress has port 15001 in its name in both modes; a worker's own share would count twice.
+    # In explicit mode, too, these have the addresses of transparent mode in their names, and
+    # only the sockets of single backends have their own. A worker's share would count twice.
     address = name.removeprefix("listener.").rpartition(".downstream_cx_")[0]
-    if not address or address == "admin" or ".worker_" in address:
-        return False
-    return bool(re.fullmatch(r".*_[0-9]+", address)) and not address.endswith("_15001")
+    return _INGRESS.fullmatch(address) is not None
 
 
 def labels(view: View) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,8 @@ HOST_SELECTION_ATTEMPTS = 5
 _REFRESH_CLUSTER_ON_RETRY = bytes((14 << 3, 1))
 """``RetryPolicy.refresh_cluster_on_retry: true`` (Envoy 1.39), which xds-protos does not know yet."""
 
+_OVERWRITE = base_pb2.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+
 _PREVIOUS_HOSTS = route_components_pb2.RetryPolicy.RetryHostPredicate(
     name="envoy.retry_host_predicates.previous_hosts",
     typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
@@ -57,6 +59,12 @@ def route(value: ir.Route) -> Any:
         case ir.Respond(status, body):
             message.direct_response.status = status
             message.direct_response.body.CopyFrom(base_pb2.DataSource(inline_string=body))
+    for name, text in value.set_headers:
+        message.request_headers_to_add.add(
+            header=base_pb2.HeaderValue(key=name, value=text), append_action=_OVERWRITE
+        )
+    message.request_headers_to_remove.extend(value.removed_headers)
+    message.response_headers_to_remove.extend(value.kept_from_client)
     if value.service:
         message.metadata.CopyFrom(metadata(service=value.service, route=value.name))
         if value.labelled:
@@ -70,6 +78,10 @@ def forward(value: ir.Forward) -> Any:
         idle_timeout=timeout(value.idle_timeout),
         retry_policy=None if value.retry is None else retry_policy(value.retry),
     )
+    if value.rewrite.host:
+        message.host_rewrite_literal = value.rewrite.host
+    # Envoy's word for both: of an exact path or a pattern it replaces the whole.
+    message.prefix_rewrite = value.rewrite.path
     _send_to(message, value.targets)
     return message
 

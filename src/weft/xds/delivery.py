@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from weft.clock import Clock
-from weft.names import ProxyId
+from weft.names import ProxyId, View
 from weft.translate.snapshot import ResourceType
 from weft.xds.attention import Attention
 from weft.xds.cache import content_version
@@ -176,6 +176,11 @@ class Delivery:
     def proxy(self, proxy: ProxyId) -> tuple[ProxyStatus, ...]:
         """The replicas of one proxy id."""
         return tuple(status for status in self.proxies() if status.proxy == proxy)
+
+    def views(self, proxy: ProxyId) -> tuple[View, ...]:
+        """How the connected replicas of one proxy id see the mesh, each way once."""
+        found = [c.stream.feed.view for c in self._connections.values() if c.proxy == proxy]
+        return tuple(dict.fromkeys(found))
 
     def settled(self, revision: int, mesh: str | None = None) -> Settled:
         """How far a revision has come, in one mesh or in all."""

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -18,11 +19,12 @@ import grpc
 import structlog
 
 from weft.clock import Clock
-from weft.errors import BadRequest, NotFound, Unavailable, WeftError
+from weft.errors import BadRequest, MissingToken, NotFound, Unavailable, WeftError
 from weft.identity.credentials import Credential, Credentials
 from weft.names import ProxyId, View
 from weft.quotas import Quotas
 from weft.translate.snapshot import Snapshot
+from weft.xds.ageing import Ageing
 from weft.xds.attention import STEP_SECONDS
 from weft.xds.cache import Feed
 from weft.xds.delivery import Connection, Delivery, Peer
@@ -40,9 +42,15 @@ log = structlog.get_logger(__name__)
 _LOOK_TOGETHER_SECONDS = 0.02
 """Answers that become overdue within this time are looked at in one go."""
 
+LOOK_AGAIN_SECONDS = 5.0
+"""How often a proxy is asked to look again at a file that it could not use."""
+
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _DELTA = "DeltaAggregatedResources"
 _SOTW = "StreamAggregatedResources"
+
+_STRANGER = "stream-"
+"""How the instances of stock images are called, which do not say who they are."""
 
 _OPTIONS = (
     # With the defaults a fifth of 5,000 proxies that reconnect at once are turned away
@@ -95,6 +103,8 @@ class AdsServer:
         gate: Gate | None = None,
         tls: grpc.ServerCredentials | None = None,
         socket: str = "",
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+        max_age: timedelta | None = None,
     ) -> None:
         """``socket``: the path of a Unix socket at which proxies are answered, too."""
         self.delivery = delivery
@@ -109,6 +119,7 @@ class AdsServer:
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
         self._socket = socket
+        self._ageing = Ageing(clock, max_age)
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
@@ -117,6 +128,9 @@ class AdsServer:
         # All answers are due after the same time, so the first sent is the first overdue.
         self._due: deque[tuple[float, Session, str]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
+        self._look_again_seconds = look_again_seconds
+        self._refusing: set[Session] = set()
+        self._next_look: asyncio.TimerHandle | None = None
 
     # --- life -----------------------------------------------------------------------------
 
@@ -164,11 +178,15 @@ class AdsServer:
         if self._server is not None:
             await self._server.stop(grace_seconds)
             self._server = None
+        self._ageing.close()
         self.window.close()
         self._due.clear()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
 
     # --- what the pipeline says (Publisher) -----------------------------------------------
 
@@ -214,8 +232,7 @@ class AdsServer:
         self._gate.check(caller, view.proxy)
         instance = str(metadata.get("instance") or "")
         if not instance:
-            self._strangers += 1
-            instance = f"stream-{self._strangers}"
+            instance = self._ageing.returning(view.proxy, _STRANGER) or self._stranger()
         self._seats.check(view.proxy, instance)
         feed = self._feeds.get(view) or self._attached(view)
         connection = Connection(
@@ -231,15 +248,23 @@ class AdsServer:
         feed.followers.add(session)
         self._seats.take(view.proxy, instance)
         self.delivery.connected(connection)
+        self._ageing.back(connection.key)
         return connection
 
     def leave(self, session: Session, connection: Connection) -> None:
         """A stream has ended."""
         feed = connection.stream.feed
         feed.followers.discard(session)
+        if session.aged and not self._stopping and self._feeds.get(feed.view) is feed:
+            self._ageing.expect(connection, lambda: self._left(connection))
+        else:
+            self._left(connection)
+
+    def _left(self, connection: Connection) -> None:
+        feed = connection.stream.feed
         self._seats.leave(connection.proxy, connection.peer.instance)
         self.delivery.disconnected(connection)
-        if not feed.followers:
+        if not feed.followers and not self._ageing.awaits(feed):
             if self._feeds.get(feed.view) is feed:
                 del self._feeds[feed.view]
             self._source.detach(feed.view)
@@ -253,6 +278,20 @@ class AdsServer:
         if self._alarm is None:
             self._set_alarm()
 
+    def look_again_later(self, session: Session) -> None:
+        """Offer this stream once more what it refused and may be able to use by then."""
+        self._refusing.add(session)
+        if self._next_look is None and not self._stopping:
+            self._next_look = asyncio.get_running_loop().call_later(
+                self._look_again_seconds, self._look_again
+            )
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        refusing, self._refusing = self._refusing, set()
+        for session in refusing & self._sessions:
+            session.look_again()
+
     # --- inside ---------------------------------------------------------------------------
 
     def _view(self, node: Node, account: str | None) -> tuple[View, Mapping[str, Any]]:
@@ -262,6 +301,10 @@ class AdsServer:
                 fix="set it to mesh/M/virtualNode/N or mesh/M/virtualGateway/N",
             )
         return view_of(node, self._named(node.id, account))
+
+    def _stranger(self) -> str:
+        self._strangers += 1
+        return f"{_STRANGER}{self._strangers}"
 
     def _since(self, revision: int) -> int:
         """The first revision that has not been processed yet, but for this one."""
@@ -279,18 +322,19 @@ class AdsServer:
         except WeftError as error:
             log.info("stream refused", peer=unquote(context.peer()), reason=error.message)
             context.set_code(grpc.StatusCode.UNAUTHENTICATED)
-            context.set_details(words_of(error))
+            context.set_details(_words_of_unauthenticated(error))
             return
         session = Session(self, variant, context, caller)
         self._sessions.add(session)
         if self._stopping:
             session.end(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
-        end = self._end_of(session)
+        ends = [self._end_of(session), self._ageing.begin(session.grow_old)]
         try:
             await session.run()
         finally:
-            if end is not None:
-                end.cancel()
+            for end in ends:
+                if end is not None:
+                    end.cancel()
             self._sessions.discard(session)
 
     def _end_of(self, session: Session) -> asyncio.TimerHandle | None:
@@ -359,6 +403,15 @@ class AdsServer:
         self._alarm = None
         if self._due:
             self._set_alarm()
+
+
+MISSING_TOKEN = "Missing Authentication Token"  # noqa: S105 - what App Mesh said of a missing one
+
+
+def _words_of_unauthenticated(error: WeftError) -> str:
+    """What probes for App Mesh look for, and after it what to do."""
+    words = words_of(error)
+    return f"{MISSING_TOKEN}: {words}" if isinstance(error, MissingToken) else words
 
 
 # --- who connects ----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import structlog
 from weft.clock import Clock
 from weft.errors import BadRequest, Forbidden, LimitExceeded, WeftError
 from weft.identity.caller import Caller
+from weft.translate.snapshot import ResourceType
 from weft.xds import wire
 from weft.xds.delivery import Connection, Delivery
 from weft.xds.subscription import Answer
@@ -53,18 +54,22 @@ class Host(Protocol):
 
     def watch(self, session: Session, nonce: str) -> None: ...
 
+    def look_again_later(self, session: Session) -> None: ...
+
 
 class Session:
     """One open stream."""
 
     __slots__ = (
         "__weakref__",
+        "_complaints",
         "_context",
         "_ended",
         "_host",
         "_variant",
         "_woken",
         "_writing",
+        "aged",
         "caller",
         "connection",
     )
@@ -75,11 +80,14 @@ class Session:
         self.connection: Connection | None = None
         self.caller = caller or Caller()
         """Who opened the stream."""
+        self._complaints: dict[ResourceType, str | None] = {}
         self._host = host
         self._variant = variant
         self._context = context
         self._woken = asyncio.Event()
         self._writing = False
+        self.aged = False
+        """It was closed because it had been open for long, and will be taken up again."""
         self._ended: tuple[grpc.StatusCode, str] | None = None
 
     async def run(self) -> None:
@@ -105,11 +113,22 @@ class Session:
         """There may be something to say."""
         self._woken.set()
 
+    def look_again(self) -> None:
+        """What the proxy refused may have been mended on its machine."""
+        if self.connection is not None and self.connection.stream.look_again():
+            self.wake()
+
     def end(self, code: grpc.StatusCode, words: str = "") -> None:
         """Close the stream with a status; the first reason given is the one sent."""
         if self._ended is None:
             self._ended = (code, words)
             self._woken.set()
+
+    def grow_old(self) -> None:
+        """Close the stream as App Mesh closed old ones: gracefully, and the proxy comes back."""
+        if self._ended is None:
+            self.aged = self.connection is not None
+            self.end(grpc.StatusCode.OK)
 
     async def _read(self) -> None:
         while self._ended is None:
@@ -148,7 +167,10 @@ class Session:
         answer = self.connection.stream.on_request(request, self._host.clock.now())
         if answer is not None:
             self._host.delivery.answered(self.connection, request.kind, answer)
-            if answer is Answer.NACK:
+            if answer is Answer.NACK and request.kind is ResourceType.SECRET:
+                self._host.look_again_later(self)
+            if answer is Answer.NACK and self._complaints.get(request.kind) != request.error:
+                self._complaints[request.kind] = request.error
                 log.warning(
                     "proxy refused its configuration",
                     proxy=str(self.connection.proxy),

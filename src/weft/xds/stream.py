@@ -33,6 +33,15 @@ from weft.xds.variants import DeltaSubscription, SotwSubscription
 from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
+START_SECONDS = 15.0
+"""
+How long a cluster found by DNS is not replaced by one whose endpoints we tell, nor the other
+way round, while a proxy starts, that is until it asks for listeners.
+
+Envoy accepts its first clusters at once, and then resolves and health-checks them. If one
+that it still waits for is replaced so meanwhile, it goes on waiting for the one that is
+gone, and never ends its start.
+"""
 
 _CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
 _LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
@@ -53,6 +62,7 @@ class Stream:
     """The subscriptions of one proxy, and the order in which they are served."""
 
     __slots__ = (
+        "_begun",
         "_next_nonce",
         "_patience",
         "_rested",
@@ -73,6 +83,8 @@ class Stream:
         self.covers = -1
         """The newest revision that the proxy has accepted in every part; -1 for none."""
         self._next_nonce = 1
+        self._begun: float | None = None
+        """When the first clusters were told."""
         self._rested: Target | None = None
         self._said: Target | None = None
         """The target of which nothing is left to say, if the proxy accepts all that is in flight."""
@@ -83,11 +95,25 @@ class Stream:
         if subscription is None:
             made = DeltaSubscription if self.variant is Variant.DELTA else SotwSubscription
             subscription = self.subscriptions[request.kind] = made(request.kind)
-        asked = subscription.asked
+        asked, begun = subscription.asked, subscription.begun
         answer = subscription.on_request(request, at)
+        if request.kind is ResourceType.SECRET and not begun and self._returning:
+            subscription.doubt()
         if answer is not Answer.ACK or subscription.asked != asked:
             self._said = None
         return answer
+
+    @property
+    def _returning(self) -> bool:
+        return any(subscription.returning for subscription in self.subscriptions.values())
+
+    def look_again(self) -> bool:
+        """Offer refused secrets once more; whether there are any that it may help."""
+        secrets, target = self.subscriptions.get(ResourceType.SECRET), self.feed.target
+        if secrets is None or target is None or not secrets.look_again(target):
+            return False
+        self._said = None
+        return True
 
     def next(self, now: float) -> Outgoing | None:
         """The next response, at this moment; None when the proxy must speak or change first."""
@@ -123,7 +149,7 @@ class Stream:
             if later:
                 unsaid.add(kind)
             if change := subscription.update(target, later):
-                if not self._waits(kind, now):
+                if not self._waits(kind, now) and not self._too_early(kind, change, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
                 new_clusters |= kind is _CLUSTERS and subscription.lacks(target)
@@ -169,6 +195,17 @@ class Stream:
     def _waits(self, kind: ResourceType, now: float) -> bool:
         subscription = self.subscriptions.get(kind)
         return subscription is not None and subscription.waits(now, self._patience)
+
+    def _too_early(self, kind: ResourceType, change: Change, now: float) -> bool:
+        """Whether a response would replace clusters that the proxy may still be waiting for."""
+        if kind is not _CLUSTERS or _LISTENERS in self.subscriptions or self._begun is None:
+            return False
+        told = self.subscriptions[kind].told
+        return now - self._begun < START_SECONDS and any(
+            (before := told.get(after.name)) is not None
+            and before.told_endpoints != after.told_endpoints
+            for after in change.updates
+        )
 
     def _removals(self, target: Target) -> Iterator[tuple[Subscription, Change]]:
         for kind in (_LISTENERS, _CLUSTERS):
@@ -223,6 +260,7 @@ class Stream:
         self._next_nonce += 1
         subscription.sent(change, nonce, self.feed.target.revision, now)
         if subscription.kind is _CLUSTERS:
+            self._begun = now if self._begun is None else self._begun
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()

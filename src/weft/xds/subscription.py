@@ -11,7 +11,9 @@ One resource type on one stream: what the proxy asked for, what it was told, wha
 A NACK names the response, not the resource, and what of it was applied is not known
 (Envoy refuses all of it for a broken constraint, only the culprit otherwise). So its
 resources are sent again one by one, and only one that is refused alone is held back,
-until its version changes.
+until its version changes. A secret that is a file where the proxy runs may be mended there,
+unseen by us: it is offered again from time to time, in other words, since Envoy accepts
+what it was told before without looking (decision 0027).
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ class Subscription:
         "held",
         "kind",
         "names",
+        "otherwise",
         "rejection",
+        "returning",
         "sent_revision",
         "told",
         "unanswered",
@@ -109,6 +113,10 @@ class Subscription:
         """Names of resources that were part of a NACK; each goes alone until it is accepted."""
         self.held: dict[str, Rejection] = {}
         """The unsure ones that were refused alone."""
+        self.otherwise: set[str] = set()
+        """Names of resources that are offered in other words next."""
+        self.returning = False
+        """Whether the proxy says that it holds something from an earlier stream."""
         self.rejection: Rejection | None = None
         """The last NACK, until everything it was about is accepted."""
         self.unknown = NO_NAMES
@@ -218,6 +226,8 @@ class Subscription:
                 continue
             if (held := self.held.get(name)) and held.version == resource.version:
                 continue
+            if name in self.otherwise and resource.again is not None:
+                resource = resource.again
             if name in withheld or (name, resource.version) in offered:
                 continue
             after = {**self.told, name: resource}
@@ -240,6 +250,7 @@ class Subscription:
         """Remember a response that now leaves."""
         for name in change.removed:
             self._forget(name)
+        self.otherwise.difference_update([resource.name for resource in change.updates])
         sure = not self.unsure.difference(resource.name for resource in change.updates)
         self.unanswered.append(
             Unanswered(nonce, change, revision, since, sure and change.completes(self.kind))
@@ -279,6 +290,27 @@ class Subscription:
     def again(self, names: AbstractSet[str]) -> None:
         """Tell these once more, changed or not."""
         self._drop(names & self.names)
+
+    def look_again(self, target: Target) -> bool:
+        """
+        Offer once more, in other words, what may have been mended where the proxy runs.
+
+        Until it is accepted it stays refused, in the proxy's last words.
+        """
+        wanted = self.wanted(target)
+        mendable = {
+            name for name in self.held if (found := wanted.get(name)) and found.again is not None
+        }
+        self.otherwise |= mendable
+        for name in mendable:
+            del self.held[name]
+        return bool(mendable)
+
+    def doubt(self) -> None:
+        """Of what was asked for, the proxy may have refused some before, and not look again."""
+        names = self.names - self.told.keys()
+        self.unsure |= names
+        self.otherwise |= names
 
     def release(self) -> None:
         """Try once more what was refused: what it collided with may be gone."""

@@ -72,6 +72,7 @@ class DeltaSubscription(Subscription):
         # What is known by version only; the bytes are needed of what we send, not of this.
         known = {n: Encoded(n, version, b"") for n, version in request.known.items()}
         self.told = self.accepted = known
+        self.returning = bool(known)
 
 
 class SotwSubscription(Subscription):
@@ -94,6 +95,7 @@ class SotwSubscription(Subscription):
             self.begun = True
             self.fresh = self.kind.wildcard
             self._claimed = request.version
+            self.returning = bool(request.version)
         else:
             if request.nonce:
                 answer = self._answered(request.nonce, request.error, at)

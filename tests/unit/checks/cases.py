@@ -58,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -120,6 +121,15 @@ def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) 
 
 def gateway(routes: Said, listen: str = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
+
+
+def cart_behind_a_gateway(rewrite: Said) -> Said:
+    """Requests under /shop reach a service that knows /cart alone."""
+    route = gateway_route("/shop")
+    route["httpRoute"]["action"]["rewrite"] = rewrite
+    said = gateway({"all": route})
+    said["routers"]["shop"]["routes"] = {"cart": http_route("shop:1", prefix="/cart")}
+    return said
 
 
 def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Said:
@@ -440,6 +450,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},
@@ -453,7 +464,6 @@ CASES: dict[str, tuple[Said, Said]] = {
             forgotten=["other"],
         ),
     ),
-    "WEFT-801": (gateway({"all": gateway_route()}), shop()),
     "WEFT-802": (
         gateway(
             {
@@ -464,6 +474,18 @@ CASES: dict[str, tuple[Said, Said]] = {
         gateway({"all": gateway_route(), "cart": gateway_route("/cart/")}),
     ),
     "WEFT-803": (gateway({}), gateway({"all": gateway_route()})),
+    "WEFT-804": (
+        cart_behind_a_gateway({"prefix": {"defaultPrefix": "DISABLED"}}),
+        cart_behind_a_gateway({"hostname": {"defaultTargetHostname": "DISABLED"}}),
+    ),
+    "WEFT-805": (
+        shop(
+            gateways={
+                "front": {**served({"healthCheck": HEALTH}), "routes": {"all": gateway_route()}}
+            }
+        ),
+        gateway({"all": gateway_route()}),
+    ),
 }
 """By code: a mesh in which it is found, and one much like it in which it is not."""
 

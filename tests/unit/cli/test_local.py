@@ -205,3 +205,32 @@ def test_why_says_which_route_its_targets_and_what_nobody_asked_for(
     assert "breakers         2147483647  (App Mesh's default)" in ran.out
     assert "! gateway-vn does not have it among its backends" in ran.out
     assert weft("why", "teller", "-H", "nonsense").code == 2
+
+
+def test_why_takes_a_url_and_a_grpc_method(weft: Weft, plane: ControlPlane) -> None:
+    answer = {
+        "service": None,
+        "host": "example.com:8443",
+        "port": 8443,
+        "caller": "mesh/shop/virtualNode/gateway-vn",
+        "summary": "no virtual host is for example.com:8443: the caller gets 404",
+        "outside": "denied: example.com:8443 is no backend, and the egress filter is DROP_ALL",
+        "arrival": {"listener": "l", "chain": "c", "routeConfiguration": "r", "because": "so"},
+        "hosts": [{"name": "teller.local", "matches": False}],
+    }
+    plane.tell("GET", "/weft/v1/why", answer)
+    ran = weft("why", "https://example.com:8443/a?b=c", "--from", "gateway")
+    assert ran.code == 0
+    query = plane.requests[-1].query
+    assert (query["host"], query["port"], query["scheme"]) == ("example.com", "8443", "https")
+    assert query["path"] == "/a?b=c"
+    assert ran.lines[0] == "gateway-vn to example.com:8443"
+    assert "host example.com:8443 is of none of: teller.local" in ran.out
+    assert "denied: example.com:8443" in ran.out
+
+    weft("why", "teller", "--from", "gateway", "--grpc", "s.S/M", "--socket")
+    query = plane.requests[-1].query
+    assert (query["service"], query["method"], query["path"]) == ("teller.local", "POST", "/s.S/M")
+    assert (query["header"], query["via"]) == ("content-type: application/grpc", "socket")
+    assert weft("why", "ftp://x").code == 2
+    assert weft("why", "x:port").code == 2

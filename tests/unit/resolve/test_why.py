@@ -10,7 +10,6 @@ import pytest
 
 from tests.builders import http_route, state_from, view_of
 from weft.errors import BadRequest, NotFound
-from weft.names import ProxyId, View
 from weft.resolve.explained import Explanation, Setting
 from weft.resolve.matching import Request, normalised
 from weft.resolve.why import why
@@ -138,12 +137,6 @@ def test_a_service_that_is_a_node_or_nobody_says_so() -> None:
 def test_a_caller_that_does_not_have_the_service_as_a_backend_is_told() -> None:
     (note,) = asked(mesh(), "white.local", view=view_of("web")).notes
     assert "does not have white.local among its backends" in note
-
-
-def test_a_gateway_is_told_that_it_is_not_served_yet() -> None:
-    view = View(ProxyId.parse("mesh/shop/virtualGateway/front"))
-    (note,) = asked(mesh(), view=view).notes
-    assert "not served yet" in note
 
 
 def test_what_does_not_exist_is_an_error_with_a_fix() -> None:
