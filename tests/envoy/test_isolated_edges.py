@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo import DEADLINE_SECONDS, Demo, get, started
+from tests.demo import DEADLINE_SECONDS, Demo, started
 from tests.envoy import way_out
 from tests.isolated import SRC, needs_root
 
@@ -57,12 +57,14 @@ def test_a_workload_reaches_the_outside_by_name_and_by_either_family(tmp_path: P
 def test_where_it_cannot_be_done_workloads_run_in_explicit_mode_and_are_told_why(
     tmp_path: Path,
 ) -> None:
-    with started(Demo(tmp_path, ("--no-traffic", "--isolate"), prefix=FORBIDDEN)) as running:
+    file = tmp_path / "weft.yaml"
+    file.write_text("workloads: {tool: {command: sleep 1000}}\n")
+    with started(Demo(tmp_path, ("--isolate",), file, prefix=FORBIDDEN)) as running:
         (said,) = [line for line in running.log().splitlines() if "not isolated" in line]
         assert "no namespace can be made" in said
         assert said.endswith("workloads run in explicit mode")
-        assert get(running.gateway, "/color")[0] == 200
-        assert "ipv4" not in running.replicas("colorgateway")[0]
+        (tool,) = running.replicas("tool")
+        assert (tool["state"], "ipv4" in tool) == ("running", False)
 
 
 def test_what_is_required_and_cannot_be_done_is_an_error_with_a_remedy(tmp_path: Path) -> None:
