@@ -215,6 +215,11 @@ class Network:
         with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
             socket.send_fds(self._channel, [_json(message)], [listening.fileno()])
 
+    def lead(self, name: str, host: str, target: int) -> None:
+        """Lead new connections of a way in to another address; those there are go on as they were."""
+        assert self._channel is not None
+        self._channel.send(_json({"lead": name, "host": host, "port": target}))
+
     def unforward(self, *names: str) -> None:
         if self._channel is not None:
             with suppress(OSError):  # With the network gone, so are the ways into it.
