@@ -27,7 +27,7 @@ BACKDATED = timedelta(hours=1)
 _RENEWED_BEFORE = timedelta(days=60)
 """As ACM; of a shorter life the last third."""
 _LONGEST_COMMON_NAME = 64
-"""RFC 5280, ub-common-name."""
+"""Bytes; RFC 5280, ub-common-name."""
 
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -92,7 +92,8 @@ def algorithm_of(key: object) -> KeyAlgorithm | None:
 def root(name: str, algorithm: KeyAlgorithm, now: datetime, lasts: timedelta = ROOT_LASTS) -> Pair:
     """An authority of our own: it signs itself, and leaves directly."""
     key = new_key(algorithm)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_LONGEST_COMMON_NAME])])
+    shown = name.encode()[:_LONGEST_COMMON_NAME].decode(errors="ignore")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, shown)])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = _begun(subject, key, now, now + lasts).issuer_name(subject)
     for extension, critical in (

@@ -366,3 +366,23 @@ async def test_an_imported_certificate_is_left_to_whoever_brought_it(kept: Kept)
     kept.clock.advance(timedelta(days=390))
     assert await kept.rotation.renew_due() == 0
     assert kept.rotation.failures == {}
+
+
+async def test_a_key_whose_authority_was_reverted_never_signs_for_its_successor(
+    kept: Kept,
+) -> None:
+    authorities = kept.certificates.authorities
+    _, revision = await authorities.create(WantedAuthority(CA_ARN, "old"), ME)
+    await kept.store.revert(revision, ME)
+    theirs = ca.root("theirs", ca.KeyAlgorithm.EC_P256, kept.clock.now())
+    trusted = WantedAuthority(CA_ARN, certificate=ca.pem([theirs.certificate]))
+    made, _ = await authorities.create(trusted, ME)
+    assert not authorities.can_sign(made)
+    with pytest.raises(BadRequest, match="its private key is not here"):
+        await kept.certificates.create(WantedCertificate(ARN, ca.Names(("a.local",)), CA_ARN), ME)
+
+
+async def test_a_name_of_many_bytes_is_shortened_in_the_certificate_alone(kept: Kept) -> None:
+    made, _ = await kept.certificates.authorities.create(WantedAuthority(name="ü" * 64), ME)
+    assert made.name == "ü" * 64
+    assert made.own.subject.rfc4514_string() == "CN=" + "ü" * 32
