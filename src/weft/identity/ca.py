@@ -23,7 +23,10 @@ LEAF_LASTS = timedelta(days=395)
 """ACM's 13 months."""
 ROOT_LASTS = timedelta(days=3650)
 BACKDATED = timedelta(hours=1)
-"""A certificate is good from this long before it is made, for clocks that are behind."""
+"""
+A certificate is good from this long before it is made, for clocks that are behind; one
+with a short life less long, or its last third would begin before it is made.
+"""
 _RENEWED_BEFORE = timedelta(days=60)
 """As ACM; of a shorter life the last third."""
 _LONGEST_COMMON_NAME = 64
@@ -136,12 +139,13 @@ def leaf(
 def _begun(
     subject: x509.Name, key: SigningKey, now: datetime, until: datetime
 ) -> x509.CertificateBuilder:
+    backdated = min(BACKDATED, (until - now) / 10)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before((now - BACKDATED).replace(microsecond=0))
+        .not_valid_before((now - backdated).replace(microsecond=0))
         .not_valid_after(until.replace(microsecond=0))
     )
 

@@ -263,6 +263,20 @@ async def test_a_certificate_is_renewed_60_days_before_its_end_as_one_revision(k
     assert made.own.not_valid_after_utc == kept.clock.now() + timedelta(days=395)
 
 
+@pytest.mark.parametrize("lasts", [timedelta(seconds=30), timedelta(minutes=10), timedelta(days=1)])
+async def test_a_short_life_is_renewed_in_its_last_third_and_not_before(
+    kept: Kept, lasts: timedelta
+) -> None:
+    await kept.certificates.create(WantedCertificate(ARN, ca.Names(("s.local",)), lasts=lasts), ME)
+    for done in range(5):
+        kept.clock.advance(lasts * 0.6)
+        assert await kept.rotation.renew_due() == 0
+        kept.clock.advance(lasts * 0.2)
+        assert await kept.rotation.renew_due() == 1
+        assert await kept.rotation.renew_due() == 0
+        assert kept.certificates.of(ARN).renewals == done + 1
+
+
 async def test_the_schedule_goes_on_after_a_restart(tmp_path: Path, clock: ManualClock) -> None:
     async with opened(tmp_path, clock) as before:
         await before.certificates.create(WEB, ME)
