@@ -60,14 +60,17 @@ golden: .venv/ready  ## Rewrite the golden files; read the diff before you commi
 	@git diff --stat -- tests/golden
 
 .PHONY: bench
-bench: .venv/ready  ## Propagation and writes, at the sizes we promise
+bench: .venv/ready  ## Propagation, writes and sizes of configurations, as we promise them
 	@$(RUN) python -m bench.propagation
 	@$(RUN) python -m bench.writes
+	@$(RUN) python -m bench.sizes
 
 .PHONY: docs
-docs: .venv/ready  ## Regenerate the command line and settings reference
+docs: .venv/ready  ## Regenerate the pages that are made from the code
 	@$(RUN) python -m weft.cli.reference commands > docs/cli.md
 	@$(RUN) python -m weft.cli.reference settings > docs/settings.md
+	@$(RUN) python -m weft.cli.reference checks > docs/checks.md
+	@$(RUN) python -m tests.members > docs/members.md
 
 .PHONY: lock
 lock: .venv/ready  ## Lock the newest versions that pyproject.toml allows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import propagation, writes
+from bench import propagation, sizes, writes
 from bench.figures import Results, goals, tables
 from bench.propagation import Plan
 
@@ -52,6 +52,30 @@ def test_every_way_to_write_a_mesh_is_measured() -> None:
 @pytest.mark.timeout(600)
 def test_a_mesh_is_written_as_fast_as_we_promise() -> None:
     assert writes.main([]) == 0
+
+
+def test_a_proxy_is_told_what_its_backends_need_and_nothing_of_the_rest() -> None:
+    assert [str(goal) for goal in sizes.goals((50, 200)) if not goal.reached] == []
+
+
+def test_replicas_listeners_and_backends_each_add_to_their_own_part() -> None:
+    plain, _ = sizes.measured(50)
+    replicas, _ = sizes.measured(50, replicas=10)
+    listeners, _ = sizes.measured(50, listeners=5)
+    backends, _ = sizes.measured(50, backends=20)
+
+    def grown(size: sizes.Size) -> set[str]:
+        return {kind for kind, size_bytes in size.sizes.items() if size_bytes > plain.sizes[kind]}
+
+    assert grown(replicas) == {"EDS"}
+    assert grown(listeners) == {"CDS", "LDS", "RDS"}
+    assert grown(backends) == {"CDS", "EDS", "RDS"}
+    assert backends.total_bytes < 2.2 * plain.total_bytes
+
+
+def test_the_sizes_are_stated_for_the_mesh_we_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sizes.main([]) == 0
+    assert "  200 services, 50 proxies a node" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

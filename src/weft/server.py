@@ -125,8 +125,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             quotas=settings.quotas,
             gate=gate,
             tls=xds_tls,
-            max_age=settings.xds_max_age,
             socket=str(settings.xds_socket or ""),
+            max_age=settings.xds_max_age,
         )
         pipeline.publish_to(ads)
         registry = Registry(store, clock)

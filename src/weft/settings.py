@@ -195,10 +195,10 @@ class Settings:
     client_ca: Path | None = None
     hosts: tuple[str, ...] = ()
     insecure: bool = False
-    xds_max_age: timedelta | None = None
-    """After which a proxy's stream is closed, and the proxy comes back; None: never."""
     xds_socket: Path | None = None
     """Where proxies connect, too, from any network namespace."""
+    xds_max_age: timedelta | None = None
+    """After which a proxy's stream is closed, and the proxy comes back; None: never."""
 
     @property
     def is_local(self) -> bool:
@@ -254,8 +254,8 @@ class Settings:
             client_ca=Path(given(CLIENT_CA)) if given(CLIENT_CA) else None,
             hosts=_hosts(given(HOST)),
             insecure=_one_of(INSECURE, value(INSECURE), ("yes", "no")) == "yes",
-            xds_max_age=_age(value(XDS_MAX_AGE)),
             xds_socket=Path(given(XDS_SOCKET)).absolute() if given(XDS_SOCKET) else None,
+            xds_max_age=_age(value(XDS_MAX_AGE)),
         )
 
 

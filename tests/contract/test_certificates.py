@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.certificates import chain_by_openssl
 from tests.contract.served import Reply, Served, served
 from weft.cli.main import main
 from weft.clock import SystemClock
@@ -197,29 +198,6 @@ def test_a_chain_in_another_order_is_told_the_right_one(weft: Served, tmp_path: 
     assert made["rootChain"].count("BEGIN") == 1
 
 
-def chain_by_openssl(directory: Path) -> tuple[str, str, str, str, str]:
-    """leaf ← first ← second ← root, and the leaf's key, made by another program than ours."""
-
-    def run(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-    (directory / "ca.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
-    (directory / "leaf.ext").write_text("subjectAltName=DNS:chain.local\n")
-    make = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *make, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=root")
-    for name, issuer in (("second", "root"), ("first", "second"), ("leaf", "first")):
-        run("req", *make, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        extensions = "leaf.ext" if name == "leaf" else "ca.ext"
-        run(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey"),
-            *(f"{issuer}.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "30"),
-            *("-extfile", extensions),
-        )
-    names = ("leaf.pem", "first.pem", "second.pem", "root.pem", "leaf.key")
-    leaf, first, second, root, key = ((directory / name).read_text() for name in names)
-    return leaf, first, second, root, key
-
-
 def test_an_imported_intermediate_issues_and_is_trusted_for_itself_alone(
     weft: Served, tmp_path: Path
 ) -> None:
@@ -259,7 +237,7 @@ def test_what_definitions_lack_is_listed_with_commands_and_made_in_one_go(weft: 
     refused = weft.request("DELETE", one(ARN.format("filled")))
     assert (refused.status, refused.body["code"]) == (409, "ResourceInUseException")
     findings = weft.get("/weft/v1/checks?mesh=filled").body["findings"]
-    assert not [each for each in findings if each["code"] in ("WEFT-520", "WEFT-521", "WEFT-522")]
+    assert not [each for each in findings if each["code"] in ("WEFT-510", "WEFT-511", "WEFT-512")]
 
 
 def test_definitions_with_unknown_arns_are_taken_and_the_finding_names_the_command(
@@ -267,7 +245,7 @@ def test_definitions_with_unknown_arns_are_taken_and_the_finding_names_the_comma
 ) -> None:
     body = by_arn("unknown", ARN.format("unknown"), CA_ARN.format("unknown"))
     findings = weft.request("POST", "/weft/v1/checks", body).body["findings"]
-    fixes = [each["fix"] for each in findings if each["code"] == "WEFT-520"]
+    fixes = [each["fix"] for each in findings if each["code"] == "WEFT-510"]
     assert any(
         f"weft cert issue shop.unknown.local --arn {ARN.format('unknown')}" in f for f in fixes
     )
@@ -391,6 +369,7 @@ def test_authorities_are_made_listed_and_kept_while_they_have_certificates(cli: 
     assert "new key is trusted, old one signs" in rotated.out
     assert cli("cert", "authority", "show", "corporate").out.count("BEGIN") == 2
     assert cli("cert", "authority", "rotate", "corporate").code == 5
+    assert f"{CA_ARN.format('corporate')} changes its key: trusting" in cli("status").out
     assert cli("cert", "authority", "delete", "corporate", "--force").code == 0
 
 
@@ -410,7 +389,7 @@ def test_fill_makes_all_that_a_file_needs_and_dry_run_says_the_commands(
     ]
     assert cli("cert", "fill", str(file)).code == 0
     assert "Nothing is lacking." in cli("cert", "fill", str(file)).err
-    assert "WEFT-520" not in cli("check", str(file)).out
+    assert "WEFT-510" not in cli("check", str(file)).out
 
 
 def test_forgetting_every_key_is_asked_twice(cli: Cli, tmp_path: Path) -> None:

@@ -507,6 +507,8 @@ def test_status_tells_where_everything_stands(weft: Served, proxies: Callable[..
         "virtualGateways": 0,
         "gatewayRoutes": 0,
         "instances": 1,
+        "policies": 0,
+        "egress": {"type": "DROP_ALL", "amazonaws": True},
     }
     assert status["proxies"] == {"connected": 3, "settled": 1, "waiting": 1, "rejected": 1}
     (failure,) = status["failures"]

@@ -120,6 +120,27 @@ def test_a_stopped_workload_stays_down_until_it_is_started(running: Demo) -> Non
     wait_for(lambda: set(running.colors(5)) == {"white"}, "white answers again")
 
 
+def test_with_reroute_a_colour_that_is_killed_or_stopped_costs_no_request(
+    running: Demo,
+) -> None:
+    update_route(running, white=1, blue=1, red=1)
+    running.run("policy", "set", f"mesh/{MESH}", "reroute=on", "--wait")
+    (red,) = running.replicas("colorteller-red")
+    os.kill(red["pid"], signal.SIGKILL)
+    assert set(running.colors(150)) <= {"white", "blue", "red"}, "what died is left at once"
+
+    running.run("stop", "colorteller-red")
+    assert_shares(running.colors(150), {"white": 0.5, "blue": 0.5})
+    told = running.run("why", "colorteller", "--from", "colorgateway").stdout
+    assert "rerouted: 2 of 3 targets, colorteller-red-vn has no live instance" in told
+    assert "colorteller-red-vn has no live instance" in running.run("status").stdout
+
+    running.run("start", "colorteller-red")
+    running.run("wait")
+    assert_shares(running.colors(150), {"white": 1 / 3, "blue": 1 / 3, "red": 1 / 3})
+    running.run("policy", "delete", f"mesh/{MESH}", "--wait")
+
+
 def test_a_proxy_that_says_no_is_a_failure_that_wait_names(running: Demo) -> None:
     update_route(running, white=1, blue=1, red=1)
     node = ("--mesh-name", MESH, "--virtual-node-name", "colorgateway-vn")

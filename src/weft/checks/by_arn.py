@@ -1,27 +1,27 @@
-"""Certificates and authorities by ARN: what definitions name and lack, and what time does to the rest."""
+"""Certificates and authorities by ARN: what definitions name and lack, and what does not fit."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
-from weft.checks.finding import Check, Found, Severity
+from weft.checks.certificates import Named, named
+from weft.checks.finding import Area, Check, Found, Severity
+from weft.checks.proxies import Live
 from weft.checks.scope import Call, Mesh
-from weft.identity.uses import AUTHORITY_ARN, CERTIFICATE_ARN, Use, uses
+from weft.identity.uses import AUTHORITY_ARN, CERTIFICATE_ARN
 from weft.model.certificate import AUTHORITIES, CERTIFICATES
 from weft.model.listener import Listener
 from weft.model.tls import AcmListenerCertificate, AcmTrust, ClientTls
 from weft.model.virtual_gateway import GatewayRouteSpec, HostExact, HostSuffix
-from weft.model.virtual_node import ByCloudMap, ByDns, VirtualNodeSpec
+from weft.model.virtual_node import VirtualNodeSpec
 from weft.names import Kind
 from weft.resolve.clusters import Target
+from weft.resolve.tls import discovery_name
 from weft.store.state import Document, MeshState
 
-IMPORTED_ENDS_SOON = timedelta(days=45)
-"""ACM tells of the end of an imported certificate from so long before."""
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
@@ -38,7 +38,7 @@ class Lacking:
     uris: tuple[str, ...] = ()
     issuer: str | None = None
     """ARN of the authority that its clients trust; None: the control plane's own will do."""
-    uses: tuple[Use, ...] = field(default=(), compare=False)
+    uses: tuple[Named, ...] = field(default=(), compare=False)
 
     @property
     def is_well_formed(self) -> bool:
@@ -65,15 +65,14 @@ def lacking(state: MeshState) -> list[Lacking]:
 
 def lacking_in(meshes: Sequence[Mesh]) -> list[Lacking]:
     """The same of some meshes."""
-    named: dict[tuple[str, bool], list[Use]] = {}
+    there: dict[tuple[str, bool], list[Named]] = {}
     for mesh in meshes:
-        for use in uses(mesh.state, mesh.name):
-            collection = AUTHORITIES if use.authority else CERTIFICATES
-            if mesh.state.document(collection, use.arn) is None:
-                named.setdefault((use.arn, use.authority), []).append(use)
-    wanted = _wanted(meshes, {arn for arn, authority in named if not authority})
+        for use in named(mesh):
+            if mesh.state.document(use.collection, use.arn) is None:
+                there.setdefault((use.arn, use.collection == AUTHORITIES), []).append(use)
+    wanted = _wanted(meshes, {arn for arn, authority in there if not authority})
     found = []
-    for (arn, authority), places in named.items():
+    for (arn, authority), places in there.items():
         if authority:
             found.append(Lacking(arn, authority, uses=tuple(places)))
             continue
@@ -157,14 +156,7 @@ def _accepted(tls: ClientTls) -> tuple[str, ...]:
 
 
 def _discovery_name(mesh: Mesh, node: str) -> str:
-    spec = mesh.nodes.get(node) or VirtualNodeSpec()
-    match spec.service_discovery:
-        case ByDns(dns=dns):
-            return dns.hostname.rstrip(".")
-        case ByCloudMap(aws_cloud_map=found):
-            return f"{found.service_name}.{found.namespace_name}"
-        case None:
-            return ""
+    return discovery_name(mesh.nodes.get(node) or VirtualNodeSpec()).rstrip(".")
 
 
 def _hosts_of_gateway(mesh: Mesh, gateway: str) -> Iterator[str]:
@@ -180,7 +172,7 @@ def _hosts_of_gateway(mesh: Mesh, gateway: str) -> Iterator[str]:
                 pass
 
 
-def _fallback(places: Iterable[Use]) -> str:
+def _fallback(places: Iterable[Named]) -> str:
     """For want of anything better: what presents it."""
     name = next((each.key.name for each in places), "weft")
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "weft"
@@ -251,77 +243,34 @@ def _covers(document: Document, name: str) -> bool:
     return looked in names or f"*.{looked.partition('.')[2]}" in names
 
 
-# --- What time does ---------------------------------------------------------------------------
+# --- What is held -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is held, at one moment."""
-
-    state: MeshState
-    now: datetime
-    failures: Mapping[str, str] = field(default_factory=dict)
-    """Why renewals did not work, by ARN."""
-
-    def all(self) -> Iterator[tuple[str, Document]]:
-        for collection in (AUTHORITIES, CERTIFICATES):
-            yield from sorted(self.state.collection(collection).items())
+def not_renewed(live: Live) -> Iterator[Found]:
+    for arn, reason in sorted(live.observed.renewals.items()):
+        yield Found(arn, "", f"its renewal failed, and is tried again: {reason}")
 
 
-def expired(held: Held) -> Iterator[Found]:
-    for arn, document in held.all():
-        if _ends(document) <= held.now:
-            yield Found(arn, "", f"{_name(document)} expired at {document['notAfter']}")
-
-
-def not_renewed(held: Held) -> Iterator[Found]:
-    for arn, document in held.all():
-        ends = _ends(document)
-        if ends <= held.now:
-            continue
-        if (reason := held.failures.get(arn)) is not None:
-            said = f"{_name(document)} ends at {document['notAfter']}; its renewal failed: {reason}"
-            yield Found(arn, "", said)
-        elif document["origin"] == "imported" and ends - held.now <= IMPORTED_ENDS_SOON:
-            yield Found(
-                arn,
-                "",
-                f"{_name(document)} was imported, and ends at {document['notAfter']}",
-                "import its successor: weft cert import --replace --arn ARN"
-                if arn in held.state.collection(CERTIFICATES)
-                else "import its successor under another ARN, and trust both for a while",
-            )
-
-
-def without_key(held: Held) -> Iterator[Found]:
-    for arn, document in sorted(held.state.collection(CERTIFICATES).items()):
-        if not document.get("privateKey"):
-            said = f"{_name(document)} has no private key here: listeners cannot present it"
-            yield Found(arn, "", said)
-
-
-def _ends(document: Document) -> datetime:
-    return datetime.fromisoformat(document["notAfter"])
-
-
-def _name(document: Document) -> str:
-    names = [document.get("name"), *document.get("hosts", ()), *document.get("uris", ())]
-    return next((str(each) for each in names if each), "it")
+def without_key(mesh: Mesh) -> Iterator[Found]:
+    for each in named(mesh):
+        if each.collection == CERTIFICATES:
+            document = mesh.state.document(CERTIFICATES, each.arn)
+            if document is not None and not document.get("privateKey"):
+                yield Found(each.key, each.path, f"the private key of {each.arn} is not here")
 
 
 CHECKS: tuple[Check[Mesh], ...] = (
     Check(
-        "WEFT-520",
-        "An ARN stands for nothing here",
+        "WEFT-510",
+        "A certificate is named that nobody knows",
         Severity.ERROR,
-        "Certificates and authorities by ARN are those that weft cert knows. A listener without its "
-        "certificate, or a client without its trust, makes no connection; it never falls back to "
-        "plain text.",
-        "weft cert fill makes all that is lacking.",
+        "What should speak TLS with it is closed until it is there: it never falls back to plain "
+        "text.",
+        "Make or import it under this ARN with weft cert; weft cert fill makes all that is lacking.",
         unknown,
     ),
     Check(
-        "WEFT-521",
+        "WEFT-511",
         "A certificate is for other names than its clients look for",
         Severity.ERROR,
         "A client accepts the names of its policy, or else the one by which the virtual node is "
@@ -330,7 +279,7 @@ CHECKS: tuple[Check[Mesh], ...] = (
         other_names,
     ),
     Check(
-        "WEFT-522",
+        "WEFT-512",
         "A client trusts other authorities than the one a certificate comes from",
         Severity.ERROR,
         "The connection is closed in the handshake.",
@@ -338,31 +287,24 @@ CHECKS: tuple[Check[Mesh], ...] = (
         "--authority), or add its authority to the policy.",
         other_authorities,
     ),
-)
-OF_THOSE_HELD: tuple[Check[Held], ...] = (
     Check(
-        "WEFT-880",
-        "A certificate or authority has expired",
-        Severity.ERROR,
-        "Whoever validates it closes the connection in the handshake.",
-        "weft cert rotate ARN, or weft cert authority rotate ARN.",
-        expired,
-    ),
-    Check(
-        "WEFT-881",
-        "A certificate or authority ends soon, and is not renewed",
-        Severity.WARNING,
-        "What was imported is not renewed by itself; what was issued is, once its authority can.",
-        "weft cert list says what its renewal lacks; it is tried again by itself.",
-        not_renewed,
-    ),
-    Check(
-        "WEFT-882",
+        "WEFT-513",
         "A certificate has no private key",
         Severity.ERROR,
-        "Private keys were forgotten; listeners that present the certificate are closed.",
+        "Its key was forgotten (weft cert forget-keys); listeners that present it are closed.",
         "weft cert rotate ARN; where its authority has no key either, weft cert authority rotate "
         "ARN first.",
         without_key,
+    ),
+)
+OF_PROXIES: tuple[Check[Live], ...] = (
+    Check(
+        "WEFT-912",
+        "A certificate or authority could not be renewed",
+        Severity.WARNING,
+        "What is in force stays so until it expires; then every request over it fails.",
+        "Mend what the reason says: weft cert list, weft cert authority list.",
+        not_renewed,
+        Area.CONFIGURATION,
     ),
 )

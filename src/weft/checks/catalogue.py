@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.checks import (
     by_arn,
+    certificates,
     discovery,
     gateways,
     policies,
@@ -41,19 +42,16 @@ OF_MESHES: tuple[Check[Mesh], ...] = (
     *gateways.CHECKS,
 )
 """For a state, whoever is connected."""
-OF_CERTIFICATES: tuple[Check[by_arn.Held], ...] = by_arn.OF_THOSE_HELD
-"""For certificates and authorities, as time goes by."""
-OF_PROXIES: tuple[Check[Live], ...] = proxies.CHECKS
-"""For what proxies report."""
-CATALOGUE: tuple[Check[Any], ...] = (
-    *OF_DEFINITIONS,
-    *OF_MESHES,
-    *OF_CERTIFICATES,
-    *OF_PROXIES,
+OF_PROXIES: tuple[Check[Live], ...] = (
+    *proxies.CHECKS,
+    *certificates.OF_PROXIES,
+    *by_arn.OF_PROXIES,
 )
+"""For what proxies report."""
+CATALOGUE: tuple[Check[Any], ...] = (*OF_DEFINITIONS, *OF_MESHES, *OF_PROXIES)
 STANDING = frozenset(each.code for each in CATALOGUE if each not in OF_DEFINITIONS)
 """The codes of what can be found in what is in force."""
-PROPOSED = frozenset(each.code for each in CATALOGUE if each not in (*OF_CERTIFICATES, *OF_PROXIES))
+PROPOSED = frozenset(each.code for each in CATALOGUE if each not in OF_PROXIES)
 """The codes of what can be found in definitions that are not."""
 BY_CODE = {each.code: each for each in CATALOGUE}
 
@@ -64,7 +62,7 @@ THEMES: tuple[tuple[str, tuple[Check[Any], ...]], ...] = (
     ("Routes", routes.CHECKS),
     ("Timeouts and retries", timeouts.CHECKS),
     ("TLS", tls.CHECKS),
-    ("Certificates by ARN", (*by_arn.CHECKS, *OF_CERTIFICATES)),
+    ("Certificates by ARN", (*by_arn.CHECKS, *certificates.OF_PROXIES, *by_arn.OF_PROXIES)),
     ("Discovery and health", discovery.CHECKS),
     ("Egress, logs and limits", traffic.CHECKS),
     ("Policies", policies.CHECKS),
@@ -80,11 +78,6 @@ def check(state: MeshState, mesh: str | None = None) -> tuple[Finding, ...]:
         if mesh in (None, each.key.name):
             found += _applied(OF_MESHES, Mesh(state, each.key.name))
     return in_order(found)
-
-
-def check_certificates(held: by_arn.Held) -> tuple[Finding, ...]:
-    """Everything that is found among certificates and authorities."""
-    return in_order(_applied(OF_CERTIFICATES, held))
 
 
 def check_proxies(

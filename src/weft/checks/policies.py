@@ -74,20 +74,22 @@ def of_one_target(mesh: Mesh) -> Iterator[Found]:
 
 
 def left_out(mesh: Mesh) -> Iterator[Found]:
-    reading = Reading(mesh.state)
-    for found in mesh.routes_of.values():
-        for route in found:
-            if not policies.reroutes(reading, route.key):
-                continue
-            split = reading.part(rerouting.split, route.key)
-            if split.nobody:
-                yield Found(
-                    route.key,
-                    "",
-                    "none of its targets has a live instance: all keep their shares, which fail",
-                )
-            for node in split.left_out:
-                yield Found(route.key, "", f"{node} has no live instance; its share is rerouted")
+    routes = (key for key in rerouting.rerouting(mesh.state) if key.mesh == mesh.name)
+    for found in rerouting.rerouted(Reading(mesh.state), routes):
+        yield Found(found.route, "", found.message)
+
+
+def exception_for_aws(mesh: Mesh) -> Iterator[Found]:
+    asked = mesh.spec.egress_filter
+    if asked is None or asked.type != "DROP_ALL":
+        return
+    if policies.mesh(Reading(mesh.state), mesh.name).amazonaws is None:
+        yield Found(
+            mesh.key,
+            "spec.egressFilter",
+            "*.amazonaws.com at port 443 may be called all the same",
+            f"weft policy set {mesh.key} amazonaws=off closes it, amazonaws=on says that it is meant.",
+        )
 
 
 CHECKS = (
@@ -132,6 +134,15 @@ CHECKS = (
         "all keep their shares and fail, as in App Mesh.",
         "Bring an instance back, or take the target out of the route.",
         left_out,
+    ),
+    Check(
+        "WEFT-716",
+        "An egress filter has App Mesh's exception",
+        Severity.INFO,
+        "App Mesh let *.amazonaws.com at port 443 through, whatever its filter said, so that AWS's "
+        "own services can be called; so it is here, unless a policy says otherwise.",
+        "Say whether it is meant: weft policy set mesh/M amazonaws=on, or off.",
+        exception_for_aws,
     ),
 )
 

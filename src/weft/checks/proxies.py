@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from weft.checks.finding import Area, Check, Found, Severity
@@ -15,6 +16,10 @@ from weft.store.state import MeshState
 from weft.xds.status import ProxyStatus, State
 
 UNFULFILLED = "WEFT-905"
+UNREADABLE = (
+    "Put the file there, where the proxy runs, whole and readable by it: it is looked for again "
+    "within seconds. Until then what uses it is closed, and the rest serves."
+)
 LEASE_NEARLY_OVER = 1 / 3
 """A third of a lease left: two heartbeats in a row did not come."""
 
@@ -30,6 +35,10 @@ class Observed:
     """What connected proxies were asked for and cannot do."""
     leases: Mapping[tuple[Key, str], float] = field(default_factory=dict)
     """Seconds left, by virtual node and instance id."""
+    now: datetime | None = None
+    """None: nothing is found that depends on the time."""
+    renewals: Mapping[str, str] = field(default_factory=dict)
+    """Why certificates and authorities could not be renewed, by ARN."""
 
 
 class Live:
@@ -74,8 +83,10 @@ def rejected(live: Live) -> Iterator[Found]:
                 proxy.instance,
                 f"{proxy.instance} rejected {each.type} of revision {each.revision}; "
                 f"Envoy says: {each.words}{more}",
-                f"weft change {each.revision} shows what was changed; weft revert {each.revision} "
-                "undoes it",
+                UNREADABLE
+                if each.type == "SDS"
+                else f"weft change {each.revision} shows what was changed; "
+                f"weft revert {each.revision} undoes it",
             )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from weft import settings
+from weft.cli import gateways
 from weft.cli.session import Format, Session, client_command, dump
 from weft.errors import CannotStart, Unreachable, WeftError
 from weft.names import KEY_PREFIX
@@ -43,7 +44,8 @@ def env(session: Session, *, shell: str, unset: bool, data: str | None) -> None:
     this control plane, and leave your AWS account alone: with an access key of
     weft token create where AWS_ACCESS_KEY_ID is one, else with dummy keys;
     AWS_CONFIG_FILE names a file in the data directory with the same settings as
-    the [default] profile. weft env --unset takes it back.
+    the [default] profile. WEFT_GATEWAY_NAME is where a virtual gateway of weft up is
+    reached. weft env --unset takes it all back.
     """
     directory = data_directory(
         data or os.environ.get(settings.DATA.variable) or settings.DATA.default
@@ -54,6 +56,7 @@ def env(session: Session, *, shell: str, unset: bool, data: str | None) -> None:
     variables = variables_for(
         session.endpoint, region, directory, os.environ, keys=keys, ca=session.ca
     )
+    variables |= gateways.variables(gateways.reached(str(directory), session.endpoint))
     if unset:
         gone = [name for name in variables if name.upper() != "NO_PROXY"]
         if session.drawn:

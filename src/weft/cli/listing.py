@@ -7,7 +7,7 @@ from typing import Any
 from weft.cli.history import changes_table
 from weft.cli.kinds import did_you_mean
 from weft.cli.proxies import id_of, node_of, proxies_table, refusals
-from weft.cli.render import Column, Glyph, Role, Table, cell
+from weft.cli.render import Cell, Column, Glyph, Role, Table, cell
 from weft.cli.session import Session
 from weft.errors import NotFound
 from weft.names import Kind
@@ -144,18 +144,24 @@ _STATES = {"running": Role.OK, "stopped": Role.DIM, "restarting": Role.BAD}
 
 
 def _workloads_table(found: list[dict[str, Any]], *, wide: bool) -> Table:
-    columns = [Column("WORKLOAD"), Column("STATE"), Column("VIRTUAL NODE")]
+    columns = [Column("WORKLOAD"), Column("STATE"), Column("STANDS FOR")]
     columns += [Column("PID", right=True), Column("RESTARTS", right=True)]
     if wide:
         columns += [Column("SIDECAR PID", right=True), Column("INSTANCE")]
     replicas = [each for workload in found for each in workload["replicas"]]
     waits = any(replica.get("waitsFor") for replica in replicas)
+    reached = any(replica.get("urls") for replica in replicas)
+    if reached:
+        columns.append(Column("REACHED AT"))
     table = Table([*columns, Column("WAITS FOR", free=True)] if waits else columns)
     for replica in replicas:
         state = str(replica.get("state", ""))
         row = [replica.get("name"), cell(state, _STATES.get(state, Role.WARN))]
-        row += [replica.get("virtualNode"), replica.get("pid"), replica.get("restarts")]
+        stands_for = replica.get("virtualNode") or replica.get("virtualGateway")
+        row += [stands_for, replica.get("pid"), replica.get("restarts")]
         if wide:
             row += [replica.get("sidecarPid"), replica.get("instance")]
+        if reached:
+            row.append(Cell(tuple((replica.get("urls") or {}).values()) or ("",)))
         table.rows.append([*row, replica.get("waitsFor")] if waits else row)
     return table

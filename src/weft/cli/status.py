@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from weft.cli.gateways import reached
+from weft.cli.kinds import short
 from weft.cli.proxies import refusals
 from weft.cli.render import Glyph, Role, age, plural
 from weft.cli.session import DOCUMENTS, Session, client_command
@@ -18,6 +20,7 @@ _COUNTED = (
     ("virtualGateways", "gateway"),
     ("gatewayRoutes", "gateway route"),
     ("instances", "instance"),
+    ("policies", "policy"),
 )
 
 
@@ -48,11 +51,20 @@ def _draw(session: Session, answer: dict[str, Any]) -> None:
     meshes = answer.get("meshes") or []
     for mesh in meshes:
         counts = [plural(mesh[name], noun) for name, noun in _COUNTED if mesh.get(name)]
-        lines.append(("mesh", f"{mesh['name']}  {', '.join(counts) or 'empty'}"))
+        lines.append(("mesh", f"{mesh['name']}  {', '.join(counts) or 'empty'}{_egress(mesh)}"))
+    for name, _, url in reached(str(answer.get("data", "")), session.endpoint):
+        lines.append(("gateway", f"{name}  {url}"))
     for label, text in lines:
         session.say(f"{label.ljust(13)}  {text}")
+    for each in answer.get("rerouted") or ():
+        session.event(Glyph.NOTE, f"rerouted: {short(str(each['route']))}: {each['message']}")
     for failure in answer.get("failures") or ():
         session.event(Glyph.BAD, f"{failure.get('proxy')}: {failure.get('reason')}")
+    certificates = answer.get("certificates") or {}
+    for each in certificates.get("notRenewed") or ():
+        session.event(Glyph.BAD, f"{each.get('arn')} could not be renewed: {each.get('reason')}")
+    for each in certificates.get("changingKey") or ():
+        session.event(Glyph.PENDING, f"{each.get('arn')} changes its key: {each.get('phase')}")
     if (answer.get("proxies") or {}).get("rejected"):
         for proxy in session.client.get("/weft/v1/proxies")["proxies"]:
             for refusal in refusals(proxy):
@@ -60,6 +72,14 @@ def _draw(session: Session, answer: dict[str, Any]) -> None:
         session.note("weft changes shows what was changed; weft revert REVISION undoes it")
     if not meshes:
         session.note("no mesh yet; try weft demo, or weft apply -f FILE")
+
+
+def _egress(mesh: dict[str, Any]) -> str:
+    """What may leave it; the exception is told as long as nobody has decided on it."""
+    egress = mesh.get("egress") or {}
+    if egress.get("type") != "DROP_ALL":
+        return ""
+    return ", egress DROP_ALL" + (" but *.amazonaws.com" if egress.get("amazonaws") else "")
 
 
 def _revision(session: Session, answer: dict[str, Any]) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.local.addressing import FAMILIES, Home
+from weft.local.addressing import FAMILIES, OWN_NAME_SERVER, Home
 from weft.local.topology import Backend, Needs
 from weft.manifests.template import BackendOf, Bind, Placeholder, PortOf, Python, ReplicaNumber
 from weft.manifests.workload import Workload
-from weft.names import BackendPort, IngressPort, Key, Mode, Ports
+from weft.names import BackendPort, IngressPort, Key, Kind, Mode, Ports
 
 LOOPBACK = "127.0.0.1"
 NO_PROXY = "127.0.0.1,localhost,::1"
@@ -46,6 +46,8 @@ class Demand:
     backends: tuple[Backend, ...] = ()
     """Those that need a port of their own."""
     egress: bool = False
+    at_own_ports: bool = False
+    """Outside is to find the listeners at their own ports, as far as these are free."""
 
     @property
     def fixed(self) -> tuple[int, ...]:
@@ -112,17 +114,23 @@ def name_of(workload: Workload, replica: int) -> str:
     return workload.name if workload.replicas == 1 else f"{workload.name}/{replica}"
 
 
-def instance_of(workload: Workload, replica: int) -> str:
-    """The same on every start, so that a replica takes the place of the one it follows."""
-    return f"{workload.name}-{replica}"
+def instance_of(workload: Workload, replica: int, side: int = 0) -> str:
+    """
+    The same on every start, so that a replica takes the place of the one it follows.
+
+    ``side``: 1 for one that runs beside it, and then in its place.
+    """
+    return f"{workload.name}-{replica}-b" if side else f"{workload.name}-{replica}"
 
 
 def demand(workload: Workload, needs: Needs | None) -> Demand:
     """What a replica needs ports for; NotYet while its virtual node does not allow an answer."""
     if workload.node is not None and needs is None:
-        raise NotYet(f"virtual node {workload.node.name} of mesh {workload.node.mesh}")
+        raise NotYet(f"{workload.stands_for} of mesh {workload.node.mesh}")
     needs = needs or Needs()
     known = [listener.port for listener in needs.listeners]
+    if workload.is_gateway:
+        return Demand((), _ingress(workload, known), egress=True, at_own_ports=True)
     if workload.ports is None:
         apps: tuple[tuple[int, int | None], ...] = tuple((port, None) for port in known)
     else:
@@ -146,8 +154,9 @@ def _ingress(workload: Workload, listeners: list[int]) -> tuple[tuple[int, int |
         listener = ingress.listener
         if listener is None:
             if len(listeners) != 1:
+                kind = "gateway" if workload.is_gateway else "node"
                 raise NotYet(
-                    f"a virtual node with one listener, to serve it at {ingress.port} "
+                    f"a virtual {kind} with one listener, to serve it at {ingress.port} "
                     f"(it has {len(listeners)})"
                 )
             listener = listeners[0]
@@ -157,8 +166,14 @@ def _ingress(workload: Workload, listeners: list[int]) -> tuple[tuple[int, int |
     return tuple((listener, fixed.get(listener)) for listener in listeners)
 
 
-def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
-    """A port for everything that a demand leaves open."""
+def allocation(
+    demand: Demand, take: Callable[[], int], own: Callable[[int], int] | None = None
+) -> Allocation:
+    """A port for everything that a demand leaves open; ``own`` gives this very port, or another."""
+
+    def open_at(listener: int) -> int:
+        return own(listener) if own is not None and demand.at_own_ports else take()
+
     apps = {listener: fixed or take() for listener, fixed in demand.apps}
     if not demand.egress:
         return Allocation(apps)
@@ -167,7 +182,7 @@ def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
         Ports(
             tuple(
                 sorted(
-                    IngressPort(listener, fixed or take(), apps[listener])
+                    IngressPort(listener, fixed or open_at(listener), apps.get(listener, 0))
                     for listener, fixed in demand.ingress
                 )
             ),
@@ -185,19 +200,6 @@ def allocation(demand: Demand, take: Callable[[], int]) -> Allocation:
 def alone(demand: Demand) -> Allocation:
     """In a namespace of its own every app has the very port it wants."""
     return Allocation({listener: fixed or listener for listener, fixed in demand.apps})
-
-
-def published(workload: Workload, demand: Demand) -> tuple[tuple[int, int], ...]:
-    """
-    Which ports of an isolated workload are reached from the machine, and where.
-
-    Those asked for as ``ingress``; and of a program that is no part of the mesh, which
-    nobody else reaches, every fixed one.
-    """
-    found = [(listener, fixed) for listener, fixed in demand.ingress if fixed is not None]
-    if workload.node is None:
-        found += [(listener, fixed) for listener, fixed in demand.apps if fixed is not None]
-    return tuple(found)
 
 
 def plan(
@@ -243,8 +245,13 @@ def plan(
         needs=needs,
         sidecar=_sidecar(workload, ports.sidecar, place),
         node=workload.node,
-        addresses=_addresses(ports, place.home, needs) if workload.node is not None else {},
-        forwards=tuple((socket, ports.apps[listener]) for listener, socket in place.published),
+        # Nobody inside the mesh calls a gateway.
+        addresses={}
+        if workload.node is None or workload.is_gateway
+        else _addresses(ports, place.home, needs),
+        forwards=tuple(
+            (socket, ports.apps.get(listener, listener)) for listener, socket in place.published
+        ),
     )
 
 
@@ -327,10 +334,14 @@ def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str
         *("--ready-file", str(place.ready_file)),
     ]
     if ports is None:
-        return (*arguments, "--intercept")
-    arguments += ["--egress", str(ports.egress), "--apps", str(place.apps_file)]
+        redirected = ("--intercept", "--dns", OWN_NAME_SERVER)
+        return tuple(arguments) if workload.is_gateway else (*arguments, *redirected)
+    arguments += ["--egress", str(ports.egress)]
+    if not workload.is_gateway:
+        arguments += ["--apps", str(place.apps_file)]
     for ingress in ports.ingress:
-        arguments += ["--ingress", f"{ingress.listener}={ingress.socket}:{ingress.app}"]
+        app = f":{ingress.app}" if ingress.app else ""
+        arguments += ["--ingress", f"{ingress.listener}={ingress.socket}{app}"]
     for backend in ports.backends:
         arguments += ["--backend", f"{backend.service}:{backend.listener}={backend.socket}"]
     return tuple(arguments)
@@ -346,16 +357,19 @@ def _addresses(ports: Allocation, home: Home | None, needs: Needs) -> dict[str, 
 
 
 def outgrown(plan: Plan, needs: Needs | None) -> list[str]:
-    """How a virtual node has changed since a replica was started, in sentences."""
+    """How what a replica stands for has changed since it was started, in sentences."""
     if needs is None:
-        return ["its virtual node is gone"]
+        gateway = plan.node is not None and plan.node.kind is Kind.VIRTUAL_GATEWAY
+        return [f"its virtual {'gateway' if gateway else 'node'} is gone"]
     said = []
     for backend in sorted(set(needs.backends) - set(plan.needs.backends)):
         if backend.by_proxy:
             said.append(f"new backend {backend}, reached through http_proxy")
         elif plan.sidecar is not None:
             said.append(f"new backend {backend} needs a port of its own: restart the workload")
-    served = {listener for listener in plan.allocation.apps}
+    served = {*plan.allocation.apps, *(target for _, target in plan.forwards)}
+    if plan.allocation.sidecar is not None:
+        served |= {each.listener for each in plan.allocation.sidecar.ingress}
     for listener in sorted(set(needs.listeners) - set(plan.needs.listeners)):
         if listener.port not in served:
             said.append(f"new listener {listener.port} is not served: restart the workload")

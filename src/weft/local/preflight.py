@@ -38,6 +38,8 @@ def _missing(workloads: Sequence[Workload], environment: Mapping[str, str]) -> I
                 workload.source, f"workload {workload.name}: no directory {workload.directory}"
             )
             continue
+        if workload.is_gateway:
+            continue
         program = workload.command[0]
         if program.placeholders:
             continue

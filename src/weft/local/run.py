@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -332,9 +332,10 @@ class Runner:
         else:
             self._log.say(ready)
         invitation = self._options.invite(self._settings)
-        if invitation.urls:
+        urls = [*invitation.urls, *self._gateways()]
+        if urls:
             self._log.say()
-        for what, url in invitation.urls:
+        for what, url in urls:
             self._log.say(f"  {what:<10} {url}")
         if invitation.commands:
             self._log.say()
@@ -342,6 +343,12 @@ class Runner:
         for command in invitation.commands:
             self._log.say(f"  {command}")
         self._log.say()
+
+    def _gateways(self) -> Iterator[tuple[str, str]]:
+        """Where virtual gateways are reached."""
+        for replica in self._supervisor.replicas:
+            for url in replica.urls.values():
+                yield replica.name, url
 
     # --- while up ---
 

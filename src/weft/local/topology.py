@@ -1,4 +1,4 @@
-"""What a virtual node needs from the machine it runs on, read from the mesh as it stands (pure)."""
+"""What a virtual node or gateway needs from the machine it runs on, read from the mesh (pure)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,8 @@ class Needs:
     """Backends that lead nowhere yet: the service, its provider or its listeners are missing."""
     ip_preference: str | None = None
     """By which family it is called: its own preference, else its mesh's."""
+    tls: tuple[int, ...] = ()
+    """Listeners that clients reach by TLS."""
 
 
 class Topology:
@@ -86,6 +88,7 @@ class Topology:
             tuple(sorted(set(backends))),
             tuple(sorted(set(dangling))),
             self.ip_preference(node),
+            tuple(sorted(_by_tls(spec))),
         )
 
     def ip_preference(self, node: Key) -> str | None:
@@ -129,3 +132,9 @@ def _listeners(spec: Json) -> Iterator[Listener]:
     for each in spec.get("listeners") or ():
         mapping = each["portMapping"]
         yield Listener(int(mapping["port"]), str(mapping["protocol"]))
+
+
+def _by_tls(spec: Json) -> Iterator[int]:
+    for each in spec.get("listeners") or ():
+        if (each.get("tls") or {}).get("mode") in ("STRICT", "PERMISSIVE"):
+            yield int(each["portMapping"]["port"])

@@ -283,7 +283,8 @@ def _twice(
 
 def _placeholders(definitions: list[Definition], workloads: list[Workload]) -> Iterator[Problem]:
     """What a workload refers to, held against its virtual node where a file defines that."""
-    nodes = {each.key: each for each in definitions if each.kind is Kind.VIRTUAL_NODE}
+    kinds = (Kind.VIRTUAL_NODE, Kind.VIRTUAL_GATEWAY)
+    nodes = {each.key: each for each in definitions if each.kind in kinds}
     for workload in workloads:
         node = nodes.get(workload.node) if workload.node else None
         listeners = (

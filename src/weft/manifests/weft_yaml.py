@@ -5,6 +5,7 @@
     resources: [{kind, …create input}]
     policies: [{for: mesh, …}]    # Weft's own; for a resource: virtualService/S and so on
     workloads: {NAME: {command, env, virtualNode, replicas, ports, ingress, sidecar, dir}}
+                                  # or {virtualGateway, replicas, ingress}: an Envoy alone
 
 Several documents in one file are read as one after the other; a document may
 also be a single resource or a list of resources.
@@ -23,19 +24,22 @@ from weft.manifests.definition import Definition, definition
 from weft.manifests.document import MAX_PROBLEMS, Document, Path, nearest, shown
 from weft.manifests.policies import PolicyDefinition, policy_definition
 from weft.manifests.template import Template
-from weft.manifests.workload import AppPort, Ingress, Workload, node_key
+from weft.manifests.workload import AppPort, Ingress, Workload, gateway_key, node_key
 
 TOP = ("mesh", "resources", "policies", "workloads")
 WORKLOAD = (
     "command",
     "env",
     "virtualNode",
+    "virtualGateway",
     "replicas",
     "ports",
     "ingress",
     "sidecar",
     "dir",
 )
+OF_PROGRAMS = ("command", "env", "virtualNode", "ports", "sidecar", "dir")
+"""What a gateway has none of."""
 MAX_REPLICAS = 100
 
 
@@ -137,12 +141,16 @@ class Reader:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
             self._problem(at, f"{name!r} is no name for a workload: use letters, digits, . _ -")
         if not isinstance(body, dict):
-            self._problem(at, "a workload is a mapping with at least a command")
+            said = "a workload is a mapping with at least a command or a virtualGateway"
+            self._problem(at, said)
             return
         for key in body:
             if key not in WORKLOAD:
                 said = nearest(str(key), list(WORKLOAD))
                 self._problem((*at, str(key)), f"unknown key {key!r}{said}")
+        if body.get("virtualGateway") is not None:
+            self._gateway(name, body, at, before)
+            return
         node = self._text(body, at, "virtualNode")
         directory = self._text(body, at, "dir")
         sidecar = self._flag(body, at, "sidecar", default=node is not None)
@@ -177,6 +185,33 @@ class Reader:
         if len(self._problems) == before:
             self.workloads.append(workload)
 
+    def _gateway(self, name: str, body: Mapping[Any, Any], at: Path, before: int) -> None:
+        """A virtual gateway: Envoy alone, no program behind it."""
+        gateway = self._text(body, at, "virtualGateway")
+        for key in OF_PROGRAMS:
+            if key in body:
+                said = f"a virtual gateway has no {key}: its workload is an Envoy alone"
+                self._problem((*at, key), said)
+        replicas = self._number(body.get("replicas", 1), (*at, "replicas"), 1, MAX_REPLICAS)
+        ingress = self._ingress(body.get("ingress"), (*at, "ingress"))
+        if ingress and replicas is not None and replicas > 1:
+            self._problem((*at, "ingress"), "a fixed ingress port allows one replica only")
+        if self._mesh is None:
+            self._problem((*at, "virtualGateway"), "which mesh? Give mesh: NAME at the top")
+        if gateway is None or self._mesh is None or len(self._problems) > before:
+            return
+        self.workloads.append(
+            Workload(
+                name=name,
+                command=(),
+                source=self._document.at(at),
+                directory=self._directory,
+                node=gateway_key(self._mesh, gateway),
+                replicas=replicas or 1,
+                ingress=ingress,
+            )
+        )
+
     def _command(self, value: Any, at: Path) -> tuple[Template, ...]:
         match value:
             case Template() if value.parts:
@@ -184,7 +219,7 @@ class Reader:
             case [*words] if words and all(isinstance(word, Template) for word in words):
                 return tuple(words)
             case None:
-                self._problem(at[:-1], "a workload needs a command")
+                self._problem(at[:-1], "a workload needs a command, unless it is a virtualGateway")
             case _:
                 self._problem(at, "command must be a text or a list of texts, and not empty")
         return ()

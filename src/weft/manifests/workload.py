@@ -1,4 +1,4 @@
-"""A workload of a ``weft.yaml``: what is run, as which virtual node, how often."""
+"""A workload of a ``weft.yaml``: what is run, as which virtual node or gateway, how often."""
 
 from __future__ import annotations
 
@@ -34,18 +34,34 @@ class Workload:
 
     name: str
     command: tuple[Template, ...]
+    """Empty for a virtual gateway, which is a sidecar alone."""
     source: str
     """``file:line``."""
     directory: Path
     env: tuple[tuple[str, Template | None], ...] = ()
     """None takes a variable out of the environment."""
     node: Key | None = None
-    """The virtual node it stands for; None for a program that is no part of the mesh."""
+    """
+    The virtual node or virtual gateway it stands for; None for a program that is no part of
+    the mesh.
+    """
     replicas: int = 1
     ports: tuple[AppPort, ...] | None = None
     """None: one for each listener of the virtual node."""
     ingress: tuple[Ingress, ...] = ()
     sidecar: bool = True
+
+    @property
+    def is_gateway(self) -> bool:
+        return self.node is not None and self.node.kind is Kind.VIRTUAL_GATEWAY
+
+    @property
+    def stands_for(self) -> str:
+        """``virtual node web-vn``, for sentences."""
+        if self.node is None:
+            return "no part of a mesh"
+        kind = "virtual gateway" if self.is_gateway else "virtual node"
+        return f"{kind} {self.node.name}"
 
     @property
     def placeholders(self) -> Iterator[Placeholder]:
@@ -55,3 +71,7 @@ class Workload:
 
 def node_key(mesh: str, name: str) -> Key:
     return Key(mesh, Kind.VIRTUAL_NODE, name)
+
+
+def gateway_key(mesh: str, name: str) -> Key:
+    return Key(mesh, Kind.VIRTUAL_GATEWAY, name)

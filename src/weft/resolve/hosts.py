@@ -21,7 +21,7 @@ LOOPBACK_REFUSED = (
     "loopback addresses are not reached through the mesh: set no_proxy=127.0.0.1,localhost\n"
 )
 NO_BACKEND = (
-    "no backend of this virtual node has this host and port, and the mesh's egress filter is "
+    "no backend of this virtual node has this host and port, and its egress filter is "
     "DROP_ALL: check the name, the port and the node's backends\n"
 )
 NOT_AT_THIS_PORT = (

@@ -8,17 +8,21 @@ is tried again elsewhere, and for good, because the split is made of the living 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from weft.ir import route as ir
 from weft.ir.cluster import Assigned
 from weft.ir.value import value
 from weft.model.cloud_map import Wanted
+from weft.model.policy import POLICIES
 from weft.model.virtual_node import ByCloudMap, VirtualNodeSpec
 from weft.model.virtual_router import RouteSpec
-from weft.names import Key
+from weft.names import Key, Kind
 from weft.resolve import cloud_map, clusters, policies, specs
 from weft.resolve.clusters import Target, target
 from weft.resolve.limits import endpoint
 from weft.resolve.reading import Reading
+from weft.store.state import MeshState
 
 
 @value
@@ -61,6 +65,44 @@ def split(reading: Reading, route: Key) -> Split:
         return Split(everyone, configured, reroutes=True, nobody=True)
     left_out = tuple(each.node for each, _ in serving if alive[each] is False)
     return Split(living, configured, reroutes=True, left_out=left_out, unknown=unknown)
+
+
+@value
+class Rerouted:
+    """A route whose split is not as it was configured, because targets are gone."""
+
+    route: Key
+    left_out: tuple[str, ...]
+    nobody: bool
+
+    @property
+    def message(self) -> str:
+        if self.nobody:
+            return "no target has a live instance: all keep their shares, and these fail"
+        verb = "has" if len(self.left_out) == 1 else "have"
+        return f"{' and '.join(self.left_out)} {verb} no live instance; the others get the share"
+
+
+def rerouted(reading: Reading, routes: Iterable[Key]) -> Iterator[Rerouted]:
+    """Those of these routes that do without some target now."""
+    for route in routes:
+        found = reading.part(split, route)
+        if found.left_out or found.nobody:
+            yield Rerouted(route, found.left_out, found.nobody)
+
+
+def rerouting(state: MeshState) -> Iterator[Key]:
+    """The routes that may reroute: all of a mesh that says so, and those that say so themselves."""
+    reading = Reading(state)
+    for name in state.collection(POLICIES):
+        key = Key.parse(name)
+        if key.kind is Kind.ROUTE and state.resource(key) and policies.route(reading, key):
+            yield key
+        elif key.kind is Kind.MESH and policies.mesh(reading, key.mesh).reroute:
+            for router in state.children(key, Kind.VIRTUAL_ROUTER):
+                for each in state.children(router.key, Kind.ROUTE):
+                    if policies.route(reading, each.key) is None:
+                        yield each.key
 
 
 def is_alive(reading: Reading, target: Target) -> bool | None:

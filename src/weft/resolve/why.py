@@ -16,11 +16,13 @@ from weft.names import Key, Kind, View
 from weft.resolve import routes
 from weft.resolve.explained import Explanation
 from weft.resolve.matching import Request
+from weft.resolve.proxy import proxy
 from weft.resolve.reading import Reading
 from weft.resolve.walk import Tried, reason_against
 from weft.resolve.why_caller import Asked, from_caller
 from weft.resolve.why_gateway import from_gateway
 from weft.resolve.why_service import http, tcp
+from weft.resolve.why_tls import as_called
 from weft.store.state import MeshState
 
 
@@ -67,10 +69,12 @@ def _explained(
     asked = replace(asked or Asked(), port=port if port is not None else (asked or Asked()).port)
     found = reading.part(routes.service, mesh, service)
     known = reading.resource(Key(mesh, Kind.VIRTUAL_SERVICE, service)) is not None
-    if view is not None and view.proxy.kind is Kind.VIRTUAL_GATEWAY:
-        return from_gateway(reading, view, service, given, asked.port)
     if view is not None:
-        return from_caller(reading, view, service, given, asked)
+        if view.proxy.kind is Kind.VIRTUAL_GATEWAY:
+            seen = from_gateway(reading, view, service, given, asked.port)
+        else:
+            seen = from_caller(reading, view, service, given, asked)
+        return as_called(seen, reading.part(proxy, view), mesh)
     if not known:
         raise NotFound(
             f"mesh {mesh} has no virtual service {service}",

@@ -17,6 +17,7 @@ from weft.resolve.outbound import backends
 from weft.resolve.proxy import proxy
 from weft.resolve.reading import Reading
 from weft.resolve.routes import ServicePort
+from weft.resolve.transparent import known_names
 from weft.resolve.walk import CONNECT, Connection, Walk, walk
 from weft.resolve.why_service import candidates, http, is_outside, tcp
 
@@ -48,6 +49,8 @@ def from_caller(
     backend = _backend(reading, mesh, node, service, port)
     host = request.host or _written(name, service, port, tls=tls)
     given = replace(request, host=host)
+    if not asked.address and view.mode is Mode.TRANSPARENT and view.ports.dns:
+        asked = replace(asked, address=_named_address(reading, mesh, node, service))
     connection, because = _connection(view, backend, port, service, asked, tls=tls)
     if tls and view.mode is Mode.EXPLICIT and request.method != CONNECT:
         # Clients ask http_proxy for a tunnel, and speak TLS within.
@@ -88,6 +91,12 @@ def _backend(reading: Reading, mesh: str, node: str, service: str, port: int) ->
     return next((each for each in found if (each.service, each.port) == (service, port)), None)
 
 
+def _named_address(reading: Reading, mesh: str, node: str, service: str) -> str:
+    """What mesh DNS answers for a service; empty where it does not know the name."""
+    known = reading.part(known_names, mesh, node)
+    return next((each.address for each in known.prefixes(service)), "")
+
+
 def _written(name: str, service: str, port: int, *, tls: bool) -> str:
     """As clients write a host: without the port where it is their scheme's own."""
     if name != service:
@@ -102,7 +111,8 @@ def _connection(
     server_name = service if tls else ""
     if view.mode is Mode.TRANSPARENT:
         made_to = Connection(names.EGRESS_LISTENER, port, asked.address, server_name)
-        return made_to, f"the kernel redirects what is dialled at port {port}"
+        at = f"{asked.address} port {port}" if asked.address else f"port {port}"
+        return made_to, f"the kernel redirects what is dialled at {at}"
     own = next(
         (
             each

@@ -118,7 +118,7 @@ MODE = Flag(
 INGRESS = Flag(
     "--ingress",
     "LISTENER=SOCKET:APP",
-    "explicit mode: serve the listener port LISTENER at 127.0.0.1:SOCKET for the workload at 127.0.0.1:APP; SOCKET 0 takes a free port; may be repeated",
+    "explicit mode: serve the listener port LISTENER at 127.0.0.1:SOCKET for the workload at 127.0.0.1:APP; SOCKET 0 takes a free port; of a virtual gateway LISTENER=SOCKET, since nothing is behind it; may be repeated",
     ("WEFT_INGRESS",),
     repeated=True,
 )
@@ -408,6 +408,7 @@ def options(
         sds_socket=maybe(SDS_SOCKET, os.path.abspath),
     )
     _refuse_half_of_tls(made.access)
+    _refuse_wrong_ends(made)
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
@@ -437,6 +438,22 @@ def _refuse_half_of_tls(access: Access) -> None:
             f"{XDS_CERT.name} is for TLS, and {XDS_CA.name} is missing",
             fix=f"give {XDS_CA.name} FILE, too",
         )
+
+
+def _refuse_wrong_ends(made: Options) -> None:
+    """A virtual node's listener leads to a workload, and a gateway's to none."""
+    gateway = made.proxy.kind is Kind.VIRTUAL_GATEWAY
+    for each in made.ingress:
+        if gateway and each.app:
+            raise BadRequest(
+                f"{INGRESS.name} {each.listener}={each.socket}:{each.app}: nothing is behind a gateway",
+                fix=f"write {INGRESS.name} {each.listener}={each.socket}",
+            )
+        if not gateway and not each.app:
+            raise BadRequest(
+                f"{INGRESS.name} {each.listener}={each.socket} does not say where the workload listens",
+                fix=f"write {INGRESS.name} {each.listener}={each.socket}:APP, with its port",
+            )
 
 
 def _refuse_double_use(made: Options) -> None:

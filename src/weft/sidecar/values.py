@@ -108,11 +108,11 @@ def port(text: str, *, lowest: int = 0) -> int:
 
 
 def ingress(text: str) -> IngressPort:
-    """``LISTENER=SOCKET:APP``."""
-    found = re.fullmatch(r"([^=:]+)=([^=:]+):([^=:]+)", text)
+    """``LISTENER=SOCKET:APP``; without APP, or with 0, there is no workload behind it."""
+    found = re.fullmatch(r"([^=:]+)=([^=:]+)(?::([^=:]+))?", text)
     if not found:
         raise BadRequest(f"{text!r} is not LISTENER=SOCKET:APP", fix="write it as 9080=0:8080")
-    return IngressPort(port(found[1], lowest=1), port(found[2]), port(found[3], lowest=1))
+    return IngressPort(port(found[1], lowest=1), port(found[2]), port(found[3] or "0"))
 
 
 def backend(text: str) -> BackendPort:

@@ -102,9 +102,9 @@ class AdsServer:
         patience_seconds: float = PATIENCE_SECONDS,
         gate: Gate | None = None,
         tls: grpc.ServerCredentials | None = None,
-        max_age: timedelta | None = None,
         socket: str = "",
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
+        max_age: timedelta | None = None,
     ) -> None:
         """``socket``: the path of a Unix socket at which proxies are answered, too."""
         self.delivery = delivery
@@ -118,8 +118,8 @@ class AdsServer:
         self._gate = gate or Gate(Credentials(), clock)
         self._gate.credentials.watch(self._revoked)
         self._tls = tls
-        self._ageing = Ageing(clock, max_age)
         self._socket = socket
+        self._ageing = Ageing(clock, max_age)
         self._feeds: dict[View, Feed] = {}
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None

@@ -204,8 +204,6 @@ class Session:
                     self.end(grpc.StatusCode.OK)
         finally:
             self._writing = False
-        if self.connection.stream.holds:
-            self._host.look_again_later(self)
         # Also when another coroutine wrote: what it was told meanwhile counts from now on.
         self._host.delivery.changed(self.connection)
         if self.connection.stream.resting:

@@ -30,11 +30,18 @@ from weft.translate.snapshot import Encoded, ResourceType
 from weft.xds.cache import Change, Feed, Resources, Target, differing
 from weft.xds.subscription import NO_NAMES, Answer, Subscription, Unanswered
 from weft.xds.variants import DeltaSubscription, SotwSubscription
-from weft.xds.wire import Request, Variant, is_looked_up, mention, with_nonce
+from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
-LOOKS_AT_A_START = 12
-"""How often the server looks again at a proxy that starts before it changes its clusters: a minute."""
+START_SECONDS = 15.0
+"""
+How long a cluster found by DNS is not replaced by one whose endpoints we tell, nor the other
+way round, while a proxy starts, that is until it asks for listeners.
+
+Envoy accepts its first clusters at once, and then resolves and health-checks them. If one
+that it still waits for is replaced so meanwhile, it goes on waiting for the one that is
+gone, and never ends its start.
+"""
 
 _CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
 _LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
@@ -55,14 +62,13 @@ class Stream:
     """The subscriptions of one proxy, and the order in which they are served."""
 
     __slots__ = (
-        "_held",
+        "_begun",
         "_next_nonce",
         "_patience",
         "_rested",
         "_said",
         "covers",
         "feed",
-        "holds",
         "subscriptions",
         "variant",
     )
@@ -76,10 +82,9 @@ class Stream:
         self._patience = patience_seconds
         self.covers = -1
         """The newest revision that the proxy has accepted in every part; -1 for none."""
-        self._held = 0
-        self.holds = False
-        """A change of a cluster waits for the proxy's start to be over."""
         self._next_nonce = 1
+        self._begun: float | None = None
+        """When the first clusters were told."""
         self._rested: Target | None = None
         self._said: Target | None = None
         """The target of which nothing is left to say, if the proxy accepts all that is in flight."""
@@ -103,11 +108,7 @@ class Stream:
         return any(subscription.returning for subscription in self.subscriptions.values())
 
     def look_again(self) -> bool:
-        """Offer once more what was refused or held back; whether there is any that it may help."""
-        if self.holds:
-            self._held += 1
-            self._said = None
-            return True
+        """Offer refused secrets once more; whether there are any that it may help."""
         secrets, target = self.subscriptions.get(ResourceType.SECRET), self.feed.target
         if secrets is None or target is None or not secrets.look_again(target):
             return False
@@ -141,7 +142,6 @@ class Stream:
     def _say(self, target: Target, now: float, unsaid: set[ResourceType]) -> Outgoing | None:
         """The first of what is due; ``unsaid`` takes the types in which something must wait."""
         new_clusters = False
-        self.holds = False
         for kind in (_CLUSTERS, _ENDPOINTS, ResourceType.SECRET):
             if (subscription := self.subscriptions.get(kind)) is None:
                 continue
@@ -149,9 +149,7 @@ class Stream:
             if later:
                 unsaid.add(kind)
             if change := subscription.update(target, later):
-                held = kind is _CLUSTERS and self._disturbs(change)
-                self.holds |= held
-                if not held and not self._waits(kind, now):
+                if not self._waits(kind, now) and not self._too_early(kind, change, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
                 new_clusters |= kind is _CLUSTERS and subscription.lacks(target)
@@ -178,12 +176,6 @@ class Stream:
         return None
 
     @property
-    def _begun(self) -> bool:
-        """Whether clusters were told on this stream."""
-        clusters = self.subscriptions.get(_CLUSTERS)
-        return clusters is not None and clusters.sent_revision is not None
-
-    @property
     def resting(self) -> bool:
         """Whether all that can be said of the newest snapshot was said and answered."""
         return self._rested is not None and self._rested is self.feed.target
@@ -200,27 +192,20 @@ class Stream:
                 if now - response.since >= self._patience:
                     yield kind, response
 
-    def _disturbs(self, change: Change) -> bool:
-        """
-        Whether this changes a cluster of a proxy that is starting.
-
-        Envoy 1.40 never gets on when a cluster whose name it is still looking up becomes
-        one whose endpoints are told: it asks for the endpoints of none and for no
-        listeners. It asks for listeners once its first clusters are there, and until
-        then this waits; but not for ever, since it may have listeners of its own.
-        """
-        if not self._begun or _LISTENERS in self.subscriptions or self._held >= LOOKS_AT_A_START:
-            return False
-        return any(
-            (before := change.before.get(resource.name)) is not None
-            and is_looked_up(before)
-            and not is_looked_up(resource)
-            for resource in change.updates
-        )
-
     def _waits(self, kind: ResourceType, now: float) -> bool:
         subscription = self.subscriptions.get(kind)
         return subscription is not None and subscription.waits(now, self._patience)
+
+    def _too_early(self, kind: ResourceType, change: Change, now: float) -> bool:
+        """Whether a response would replace clusters that the proxy may still be waiting for."""
+        if kind is not _CLUSTERS or _LISTENERS in self.subscriptions or self._begun is None:
+            return False
+        told = self.subscriptions[kind].told
+        return now - self._begun < START_SECONDS and any(
+            (before := told.get(after.name)) is not None
+            and before.told_endpoints != after.told_endpoints
+            for after in change.updates
+        )
 
     def _removals(self, target: Target) -> Iterator[tuple[Subscription, Change]]:
         for kind in (_LISTENERS, _CLUSTERS):
@@ -275,6 +260,7 @@ class Stream:
         self._next_nonce += 1
         subscription.sent(change, nonce, self.feed.target.revision, now)
         if subscription.kind is _CLUSTERS:
+            self._begun = now if self._begun is None else self._begun
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from envoy.config.cluster.v3 import cluster_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import DecodeError
 
@@ -169,10 +168,3 @@ def with_nonce(body: bytes, nonce: str) -> bytes:
 def mention(name: str) -> bytes:
     """How a string field of exactly this value looks inside a serialised message."""
     return _field(0, name.encode())[1:]
-
-
-def is_looked_up(resource: Encoded) -> bool:
-    """Whether a cluster's endpoints are the addresses of a name."""
-    (entry,) = discovery_pb2.DeltaDiscoveryResponse.FromString(resource.delta).resources
-    kind = cluster_pb2.Cluster.FromString(entry.resource.value).type
-    return kind in (cluster_pb2.Cluster.LOGICAL_DNS, cluster_pb2.Cluster.STRICT_DNS)

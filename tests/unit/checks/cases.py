@@ -58,6 +58,7 @@ def shop(
             }
         },
         "services": {"shop.local": "router shop"},
+        "policies": {"mesh": {"amazonaws": True}},
         **more,
     }
 
@@ -118,7 +119,7 @@ def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) 
     }
 
 
-def gateway(routes: Said, listen: str = "8080/http") -> Said:
+def gateway(routes: Said, listen: str | list[str] = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
 
 
@@ -135,6 +136,12 @@ def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Sa
     target = {"target": {"virtualService": {"virtualServiceName": "shop.local"}}}
     match = {"serviceName": "s"} if kind == "grpcRoute" else {"prefix": prefix}
     return {kind: {"match": match, "action": target}, **more}
+
+
+def gateway_route_at(port: int) -> Said:
+    found = gateway_route()
+    found["httpRoute"]["match"]["port"] = port
+    return found
 
 
 def by_dns(**more: Any) -> Said:
@@ -164,6 +171,7 @@ def by_arn(
     issuer: str = PCA,
     accepted: tuple[str, ...] = (),
     known: bool = True,
+    keyed: bool = True,
 ) -> Said:
     """``web`` trusts PCA and calls ``shop``, which presents ACM; both are known."""
     validation: Said = {"trust": {"acm": {"certificateAuthorityArns": [PCA]}}}
@@ -175,7 +183,7 @@ def by_arn(
     root = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
     certificate = {
         "certificateChain": root.format("leaf"),
-        "privateKey": "key",
+        **({"privateKey": "key"} if keyed else {}),
         "authorityArn": issuer,
         "rootChain": root.format(issuer),
         "hosts": list(hosts),
@@ -247,6 +255,17 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(node=TWO_PORTS, services={"shop.local": "node shop"}, routers={}),
     ),
     "WEFT-208": (shop(node={"listen": "443/http"}), shop(node={"listen": "443/tcp"}, routers={})),
+    "WEFT-209": (
+        gateway({"all": gateway_route_at(8080)}, ["8080/http", "8081/http"]),
+        gateway(
+            {"all": gateway_route_at(8080), "more": gateway_route_at(8081)},
+            ["8080/http", "8081/http"],
+        ),
+    ),
+    "WEFT-210": (
+        shop(node=by_dns(hostname="shop.local")),
+        shop(node={**by_dns(hostname="Shop.local"), "listen": "80/http"}),
+    ),
     "WEFT-301": (
         shop(
             routes={
@@ -356,9 +375,14 @@ CASES: dict[str, tuple[Said, Said]] = {
         two_ways({"clientPolicy": {"tls": {"validation": TRUST}}}),
         two_ways({}),
     ),
-    "WEFT-520": (by_arn(known=False), by_arn()),
-    "WEFT-521": (by_arn(("other.local",)), by_arn(("*.local",))),
-    "WEFT-522": (by_arn(issuer="arn:other"), by_arn()),
+    "WEFT-510": (
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None),
+        with_tls({"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}, None)
+        | {"certificates": {ARN: {"certificateChain": "C", "privateKey": "K"}}},
+    ),
+    "WEFT-511": (by_arn(("other.local",)), by_arn(("*.local",))),
+    "WEFT-513": (by_arn(keyed=False), by_arn()),
+    "WEFT-512": (by_arn(issuer="arn:other"), by_arn()),
     "WEFT-601": (
         shop(node=served({"healthCheck": HEALTH})),
         shop(node=served({"healthCheck": HEALTH}) | by_dns(responseType="ENDPOINTS")),
@@ -443,6 +467,7 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(policies={"virtualRouter/shop/route/all": {"reroute": True}}),
         shop(policies={"mesh": {"reroute": True}}),
     ),
+    "WEFT-716": (shop(policies={}), shop()),
     "WEFT-715": (
         shop(
             routes={"all": http_route("shop:1", "other:1")},

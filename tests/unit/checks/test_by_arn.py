@@ -7,30 +7,14 @@ from typing import Any
 
 from tests.builders import state_from
 from tests.unit.checks.cases import ACM, PCA, by_arn
-from weft.checks.by_arn import Held, lacking
-from weft.checks.catalogue import BY_CODE, check, check_certificates
+from weft.checks.by_arn import lacking
+from weft.checks.catalogue import check, check_proxies
+from weft.checks.proxies import Observed
+from weft.identity import ca
 from weft.identity.uses import uses, uses_of
 from weft.store.state import MeshState
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-def document(ends: timedelta, origin: str = "issued", **more: Any) -> dict[str, Any]:
-    return {
-        "notBefore": "2026-01-01T00:00:00Z",
-        "notAfter": (NOW + ends).isoformat(),
-        "origin": origin,
-        "hosts": ["shop.local"],
-        "uris": [],
-        "authorityArn": PCA,
-        "privateKey": "key",
-        **more,
-    }
-
-
-def found(*documents: dict[str, Any], failures: dict[str, str] | None = None) -> list[str]:
-    state = state_from({"certificates": {f"arn:{i}": each for i, each in enumerate(documents)}})
-    return [each.code for each in check_certificates(Held(state, NOW, failures or {}))]
 
 
 def test_what_is_lacking_is_for_the_names_that_clients_look_for() -> None:
@@ -68,11 +52,11 @@ def test_a_gateway_presents_a_certificate_for_the_hosts_of_its_routes() -> None:
 
 def test_the_finding_names_the_command_and_an_arn_that_is_none_is_said_to_be_none() -> None:
     said = by_arn(known=False)
-    fixes = [each.fix for each in check(state_from(said)) if each.code == "WEFT-520"]
+    fixes = [each.fix for each in check(state_from(said)) if each.code == "WEFT-510"]
     assert any(f"weft cert issue shop.local --arn {ACM}" in each for each in fixes)
     certificate = said["nodes"]["shop"]["listeners"][0]["tls"]["certificate"]
     certificate["acm"]["certificateArn"] = "TODO"
-    fixes = [each.fix for each in check(state_from(said)) if each.code == "WEFT-520"]
+    fixes = [each.fix for each in check(state_from(said)) if each.code == "WEFT-510"]
     assert "write an ARN like arn:aws:acm:…:certificate/ID" in fixes
 
 
@@ -84,15 +68,23 @@ def test_a_certificate_is_used_where_it_is_named() -> None:
     assert use.path.endswith("trust.acm.certificateAuthorityArns[0]")
 
 
-def test_an_end_is_told_of_where_nobody_renews() -> None:
-    assert found(document(timedelta(days=30))) == []
-    assert found(document(timedelta(days=30), "imported")) == ["WEFT-881"]
-    assert found(document(timedelta(days=50), "imported")) == []
-    assert found(document(timedelta(days=50)), failures={"arn:0": "no"}) == ["WEFT-881"]
-    assert found(document(timedelta(seconds=-1))) == ["WEFT-880"]
-    assert found(document(timedelta(days=50), privateKey=None)) == ["WEFT-882"]
+def test_a_renewal_that_failed_is_told_with_its_reason() -> None:
+    observed = Observed(now=NOW, renewals={PCA: "the disk is full"})
+    found = {each.code: each for each in check_proxies(state_from(by_arn()), observed)}
+    assert found["WEFT-912"].key == PCA
+    assert "the disk is full" in found["WEFT-912"].message
 
 
-def test_every_check_of_certificates_says_what_to_do() -> None:
-    for code in ("WEFT-520", "WEFT-521", "WEFT-522", "WEFT-880", "WEFT-881", "WEFT-882"):
-        assert BY_CODE[code].fix
+def test_what_is_renewed_by_itself_does_not_run_out() -> None:
+    root = ca.root("weft", ca.KeyAlgorithm.EC_P256, NOW)
+    leaf = ca.leaf(ca.Names(("shop.local",)), ca.KeyAlgorithm.EC_P256, root, NOW, timedelta(days=9))
+    said = by_arn()
+    said["certificates"][ACM]["certificateChain"] = ca.pem([leaf.certificate])
+
+    def codes(issuer: str | None) -> list[str]:
+        said["certificates"][ACM]["authorityArn"] = issuer
+        found = check_proxies(state_from(said), Observed(now=NOW))
+        return [each.code for each in found if each.code in ("WEFT-910", "WEFT-911")]
+
+    assert codes(PCA) == []
+    assert codes(None) == ["WEFT-910"]

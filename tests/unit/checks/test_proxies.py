@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from tests.builders import state_from
+from tests.builders import listener, state_from
+from tests.certificates import Authority
 from weft.checks.catalogue import OF_PROXIES, check_proxies
 from weft.checks.finding import Area
 from weft.checks.proxies import Observed
@@ -23,9 +27,18 @@ CDS = TypeStatus("CDS", 1, "a", 1, "a", 1, (), None)
 RDS = TypeStatus("RDS", 1, "a", 1, "a", 1, (), None)
 WORDS = "unknown cluster 'cds_egress_x'"
 REFUSED = Refusal(WEB, "web-1", "RDS", WORDS, WORDS, ("rds_egress_http_80",), 7)
+ARN = "arn:aws:acm:us-west-2:000000000000:certificate/web"
+with tempfile.TemporaryDirectory() as directory:
+    CHAIN = Authority(Path(directory)).certificate.read_text()
+ENDS = x509.load_pem_x509_certificate(CHAIN.encode()).not_valid_after_utc
+BEGINS = ENDS - timedelta(days=300)
+TLS = {"mode": "STRICT", "certificate": {"acm": {"certificateArn": ARN}}}
 STATE = state_from(
     {
-        "nodes": {"web": {"listen": "9080/http", "calls": ["shop.local"]}},
+        "nodes": {
+            "web": {"listeners": [{**listener("9080/http"), "tls": TLS}], "calls": ["shop.local"]}
+        },
+        "certificates": {ARN: {"certificateChain": CHAIN, "privateKey": "KEY"}},
         "instances": {"web": {"web-1": {9080: "127.0.0.1:1"}}},
     },
     revision=7,
@@ -76,6 +89,9 @@ CASES: dict[str, tuple[Observed, Observed]] = {
         seen(status(), status("web-2")),
     ),
     "WEFT-909": (replace(WELL, processed=6), WELL),
+    "WEFT-910": (replace(WELL, now=ENDS - timedelta(days=3)), replace(WELL, now=BEGINS)),
+    "WEFT-912": (replace(WELL, renewals={"arn:aws:acm:x": "no"}), WELL),
+    "WEFT-911": (replace(WELL, now=ENDS + timedelta(days=3)), replace(WELL, now=BEGINS)),
 }
 CASES["WEFT-904"] = (seen(status(state=State.DISCONNECTED)), CASES["WEFT-904"][1])
 
@@ -115,3 +131,17 @@ def test_proxies_of_other_meshes_are_left_out() -> None:
 def test_a_lease_of_an_instance_that_is_gone_is_nobody_s() -> None:
     gone = replace(WELL, leases={(Key("shop", Kind.VIRTUAL_NODE, "web"), "web-9"): 0.1})
     assert check_proxies(STATE, gone) == ()
+
+
+def test_how_long_a_certificate_lasts_is_said_with_its_day() -> None:
+    (found,) = check_proxies(STATE, replace(WELL, now=ENDS - timedelta(days=3, hours=1)))
+    assert found.message == f"{ARN} ends in 3 days, on {ENDS:%Y-%m-%d}"
+    assert found.path == "spec.listeners[0].tls.certificate.acm.certificateArn"
+
+
+def test_a_file_that_is_missing_is_to_be_put_there_and_not_reverted() -> None:
+    refused = replace(REFUSED, type="SDS", words="Invalid path: /certs/web.pem")
+    status_of_secrets = TypeStatus("SDS", 0, "a", 1, None, None, (refused,), None)
+    (found,) = check_proxies(STATE, seen(status(types=(CDS, status_of_secrets))))
+    assert "/certs/web.pem" in found.message
+    assert found.fix.startswith("Put the file there")

@@ -2,16 +2,19 @@
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from weft.local import outside
 from weft.local import plan as plans
+from weft.local.addressing import Home
 from weft.local.plan import NotYet, Place, Plan
 from weft.local.topology import Backend, Listener, Needs, Topology
 from weft.manifests.template import Template
-from weft.manifests.workload import AppPort, Ingress, Workload, node_key
+from weft.manifests.workload import AppPort, Ingress, Workload, gateway_key, node_key
 from weft.names import BackendPort, IngressPort, Ports
 
 NODE = node_key("shop", "web-vn")
@@ -211,3 +214,78 @@ def test_backends_are_followed_through_services_to_the_listeners_behind_them() -
         ("c", "d"),
     )
     assert topology.needs(node_key("shop", "none")) is None
+
+
+FRONT = Workload("front", (), "weft.yaml:1", Path("/app"), node=gateway_key("shop", "front-vg"))
+FRONT_NEEDS = Needs((Listener(443, "http"), Listener(8080, "http")), tls=(443,))
+
+
+def planned_gateway(of: Workload = FRONT, needs: Needs | None = FRONT_NEEDS) -> Plan:
+    take = itertools.count(30000)
+
+    def own(port: int) -> int:
+        return port if port > 1024 else next(take)
+
+    allocation = plans.allocation(plans.demand(of, needs), lambda: next(take), own)
+    place = Place("f", "127.0.0.1:7401", Path("/d"), Path("/d/r"), Path("/d/a"), {"HOME": "/h"})
+    return plans.plan(of, 0, needs, allocation, place)
+
+
+def test_a_gateway_is_a_sidecar_alone_at_its_own_ports() -> None:
+    found = planned_gateway()
+    assert (found.command, found.addresses) == ((), {})
+    assert found.allocation.sidecar == Ports(
+        (IngressPort(443, 30000, 0), IngressPort(8080, 8080, 0)), 30001
+    )
+    assert outside.urls(found) == {443: "https://127.0.0.1:30000", 8080: "http://127.0.0.1:8080"}
+    assert found.sidecar is not None
+    assert " ".join(found.sidecar) == (
+        "--proxy mesh/shop/virtualGateway/front-vg --instance f --mode explicit "
+        "--xds 127.0.0.1:7401 --data /d --ready-file /d/r --egress 30001 "
+        "--ingress 443=30000 --ingress 8080=8080"
+    )
+
+
+def test_a_gateway_waits_for_what_it_stands_for_and_for_the_listener_of_a_fixed_port() -> None:
+    with pytest.raises(NotYet, match="virtual gateway front-vg of mesh shop"):
+        planned_gateway(needs=None)
+    with pytest.raises(NotYet, match="a virtual gateway with one listener"):
+        planned_gateway(replace(FRONT, ingress=(Ingress(None, 7480),)))
+    found = planned_gateway(replace(FRONT, ingress=(Ingress(8080, 7480),)))
+    assert outside.urls(found)[8080] == "http://127.0.0.1:7480"
+
+
+def test_what_a_gateway_has_outgrown_is_said() -> None:
+    found = planned_gateway()
+    assert plans.outgrown(found, FRONT_NEEDS) == []
+    more = Needs((*FRONT_NEEDS.listeners, Listener(9000, "grpc")))
+    assert plans.outgrown(found, more) == ["new listener 9000 is not served: restart the workload"]
+    assert plans.outgrown(found, None) == ["its virtual gateway is gone"]
+
+
+def test_an_isolated_gateway_is_reached_from_the_machine_and_redirects_nothing() -> None:
+    demand = plans.demand(FRONT, FRONT_NEEDS)
+    published = outside.published(FRONT, demand, lambda port: port + 10000)
+    assert published == ((443, 10443), (8080, 18080))
+    place = Place(
+        *("f", "unix:/x", Path("/d"), Path("/d/r"), Path("/d/a"), {}), Home(1), published
+    )  # fmt: skip
+    found = plans.plan(FRONT, 0, FRONT_NEEDS, plans.alone(demand), place)
+    assert found.forwards == ((10443, 443), (18080, 8080))
+    assert outside.urls(found) == {443: "https://127.0.0.1:10443", 8080: "http://127.0.0.1:18080"}
+    assert found.sidecar is not None
+    assert "--intercept" not in found.sidecar
+    assert found.sidecar[5] == "transparent"
+
+
+def test_tls_of_a_listener_is_read_from_the_mesh() -> None:
+    def listener(port: int, mode: str | None) -> dict[str, Any]:
+        tls = {"tls": {"mode": mode}} if mode else {}
+        return {"portMapping": {"port": port, "protocol": "http"}, **tls}
+
+    listeners = [listener(1, "STRICT"), listener(2, "PERMISSIVE"), listener(3, "DISABLED"), listener(4, None)]  # fmt: skip
+    key = gateway_key("shop", "front-vg")
+    topology = Topology([{"key": str(key), "spec": {"listeners": listeners}}])
+    needs = topology.needs(key)
+    assert needs is not None
+    assert (needs.tls, len(needs.listeners), needs.backends) == ((1, 2), 4, ())

@@ -221,6 +221,10 @@ def test_a_placeholder_that_means_nothing_is_a_problem(
         ),
         ("{command: a, env: {A: [1]}}", "a variable is a text"),
         ("[a]", "a workload is a mapping"),
+        ("{virtualGateway: vg, command: a}", "a virtual gateway has no command"),
+        ("{virtualGateway: vg, virtualNode: web-vn}", "a virtual gateway has no virtualNode"),
+        ("{virtualGateway: vg, replicas: 2, ingress: 1}", "one replica only"),
+        ("{virtualGateway: []}", "virtualGateway: must be a text"),
     ],
 )
 def test_a_workload_that_cannot_be_run_is_a_problem_with_its_place(
@@ -229,6 +233,17 @@ def test_a_workload_that_cannot_be_run_is_a_problem_with_its_place(
     found = problems(tmp_path, f"{NODE}workloads:\n  web: {body}\n")
     assert all(each.startswith("weft.yaml:11: ") for each in found)
     assert any(said in each for each in found), found
+
+
+def test_a_gateway_is_a_workload_without_a_program(tmp_path: Path) -> None:
+    text = f"{NODE}workloads:\n  front: {{virtualGateway: front-vg, replicas: 2}}"
+    [front] = loaded(tmp_path, text).workloads
+    assert (str(front.node), front.command, front.replicas) == (
+        "mesh/shop/virtualGateway/front-vg",
+        (),
+        2,
+    )
+    assert (front.is_gateway, front.stands_for) == (True, "virtual gateway front-vg")
 
 
 def test_app_ports_are_free_unless_a_number_fixes_them(tmp_path: Path) -> None:

@@ -253,6 +253,54 @@ def test_health_checks_and_outlier_detection_of_the_target_are_told() -> None:
     assert target.outliers == Setting("4 errors in a row: out for 5s, 50 % at most", default=False)
 
 
+def test_with_mesh_dns_two_tcp_backends_on_one_port_are_told_apart() -> None:
+    said = mesh()
+    said["nodes"]["db-b"] = {"listen": "5432/tcp"}
+    said["services"]["db-b.local"] = "node db-b"
+    said["nodes"]["web"]["calls"].append("db-b.local")
+    named = view_of("web", Mode.TRANSPARENT, Ports(dns=53))
+    for host, node in (("db.local", "db"), ("db-b.local", "db-b")):
+        found = asked(host, said, named)
+        assert found.summary == f"all connections: {node} 100 %"
+        assert found.arrival is not None
+        assert "dialled at 240." in found.arrival.because
+    assert asked("shop.local", said, named).route == "all"
+
+
+def test_how_the_caller_speaks_to_a_target_is_told() -> None:
+    chain = {"certificateChain": "/c.pem"}
+    offered = {
+        "mode": "STRICT",
+        "certificate": {"file": {**chain, "privateKey": "/k.pem"}},
+    }
+    said = mesh()
+    said["nodes"]["a"] = {
+        "listeners": [{"portMapping": {"port": 9080, "protocol": "http"}, "tls": offered}],
+        "serviceDiscovery": {"dns": {"hostname": "a.test"}},
+    }
+    (target,) = asked("cart.local", said).targets
+    assert target.tls == Setting(
+        "TLS, server name a.test, any certificate is accepted", default=False
+    )
+    (target,) = asked("db.local").targets
+    assert target.tls == Setting("plain text", default=True)
+
+    trust = {"validation": {"trust": {"file": {"certificateChain": "/ca.pem"}}}}
+    said["nodes"]["web"]["backendDefaults"] = {"clientPolicy": {"tls": trust}}
+    (target,) = asked("cart.local", said).targets
+    assert target.tls is not None
+    assert target.tls.value.startswith("TLS, server name a.test, believes ")
+    assert target.tls.value.endswith(" for a.test")
+
+    arn = "arn:aws:acm-pca:us-west-2:000000000000:certificate-authority/none"
+    lacking = {"validation": {"trust": {"acm": {"certificateAuthorityArns": [arn]}}}}
+    said["nodes"]["web"]["backendDefaults"] = {"clientPolicy": {"tls": lacking}}
+    (target,) = asked("cart.local", said).targets
+    assert target.tls is not None
+    assert target.tls.value.startswith("closed: ")
+    assert target.endpoints == ()
+
+
 def test_the_most_specific_domain_wins_whatever_the_order() -> None:
     said = mesh(mesh={"egressFilter": {"type": "ALLOW_ALL"}})
     said["services"] = {"*.local": "node a", "*": "node b", "SHOP.local": "node a"}

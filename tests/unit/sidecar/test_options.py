@@ -10,6 +10,7 @@ from weft.sidecar.agent import main
 from weft.sidecar.options import FLAGS, Options, options, parser
 from weft.sidecar.values import Pipe, Tcp
 
+FRONT = "mesh/shop/virtualGateway/front"
 WEB = "mesh/shop/virtualNode/web"
 HOME = {"HOME": "/home/op"}
 
@@ -71,6 +72,11 @@ def test_a_repeated_option_is_separated_by_commas_in_its_variable() -> None:
     assert len(read(WEFT_INGRESS="9080=0:8080, 9090=0:8090").ingress) == 2
 
 
+def test_behind_a_gateways_listener_there_is_no_workload() -> None:
+    for said in ("8080=8081", "8080=8081:0"):
+        assert read("--proxy", FRONT, "--ingress", said).ingress == (IngressPort(8080, 8081, 0),)
+
+
 def test_transparent_mode_has_app_meshs_ports() -> None:
     assert read("--mode", "transparent").egress == 15001
 
@@ -87,6 +93,8 @@ def test_transparent_mode_has_app_meshs_ports() -> None:
         (["--instance", "../x"], "is not an instance id"),
         (["--ingress", "9080"], "'9080' is not LISTENER=SOCKET:APP"),
         (["--ingress", "9080=0:x"], "'x' is not a port"),
+        (["--ingress", "9080=0"], "9080=0 does not say where the workload listens"),
+        (["--proxy", FRONT, "--ingress", "1=2:3"], "1=2:3: nothing is behind a gateway"),
         (["--ingress", "1=0:2", "--ingress", "1=0:3"], "names one listener port twice"),
         (["--backend", "db=0"], "'db=0' is not NAME:PORT=SOCKET"),
         (["--backend", "db:1=0", "--backend", "db:1=0"], "names one port of a service twice"),
