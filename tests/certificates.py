@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,3 +81,26 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         return made.public_bytes(serialization.Encoding.PEM)
+
+
+def chain_by_openssl(directory: Path) -> tuple[str, str, str, str, str]:
+    """leaf ← first ← second ← root, and the leaf's key, made by another program than ours."""
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+    (directory / "ca.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
+    (directory / "leaf.ext").write_text("subjectAltName=DNS:chain.local\n")
+    make = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    run("req", "-x509", *make, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=root")
+    for name, issuer in (("second", "root"), ("first", "second"), ("leaf", "first")):
+        run("req", *make, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        extensions = "leaf.ext" if name == "leaf" else "ca.ext"
+        run(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey"),
+            *(f"{issuer}.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "30"),
+            *("-extfile", extensions),
+        )
+    names = ("leaf.pem", "first.pem", "second.pem", "root.pem", "leaf.key")
+    leaf, first, second, root, key = ((directory / name).read_text() for name in names)
+    return leaf, first, second, root, key

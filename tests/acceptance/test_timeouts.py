@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from tests.mesh_lab.apps import App, app
-from tests.mesh_lab.lab import Lab, Workload, example, needs_examples
+from tests.mesh_lab.colors import Client, client, colors
+from tests.mesh_lab.lab import Lab, Workload, example, needs_examples, until
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module"), needs_examples]
 
@@ -121,7 +123,7 @@ async def test_the_lower_limit_ends_the_request_at_its_time(
 
     found, took = await case.latency(latency)
     assert found == status
-    assert at - 0.05 < took < at + 0.35
+    assert at - 0.05 < took < at + 0.6
 
 
 @pytest.mark.soak
@@ -156,3 +158,117 @@ async def test_the_walkthrough_in_its_own_seconds(case: Case) -> None:
     await case.put(route=of_route(OFF), node=of_node(OFF))
     ok, took = await case.latency(22)
     assert ok == 200, "a limit of 0 is none"
+
+
+# --- Every limit of every protocol, in a mesh of its own ----------------------------------------
+
+LIMIT_SECONDS = 0.3
+PORTS = {"http": 5201, "http2": 5202, "grpc": 5203}
+SHORT, LONG = milliseconds(300), milliseconds(5000)
+
+
+@dataclass
+class Slow:
+    """A workload of each protocol that takes a second to answer."""
+
+    front: Workload
+    caller: Client
+
+    async def outcome(self, protocol: str) -> tuple[str, float]:
+        began = time.monotonic()
+        if protocol == "grpc":
+            found = await self.caller.call("GetColor")
+        else:
+            url = f"http://{protocol}.hours.local:{PORTS[protocol]}/"
+            answer = await self.front.get(url, {"latency": "1"})
+            found = f"{answer.status} {answer.body}"
+        return found, time.monotonic() - began
+
+
+def limited(protocol: str, where: str, member: str) -> dict[str, Any]:
+    """One short limit; the others are longer than the workload takes."""
+
+    def of(place: str) -> dict[str, Any]:
+        return {
+            each: SHORT if (place, each) == (where, member) else LONG
+            for each in ("perRequest", "idle")
+        }
+
+    match = {} if protocol == "grpc" else {"prefix": "/"}
+    target = {"weightedTargets": [{"virtualNode": protocol, "weight": 1}]}
+    route = {"match": match, "action": target, "timeout": of("route")}
+    mapping = {"port": PORTS[protocol], "protocol": protocol}
+    return {
+        "nodes": {
+            protocol: {"listeners": [{"portMapping": mapping, "timeout": {protocol: of("node")}}]}
+        },
+        "services": {f"{protocol}.hours.local": f"router {protocol}"},
+        "routers": {
+            protocol: {
+                "listen": f"{PORTS[protocol]}/{protocol}",
+                "routes": {"all": {f"{protocol}Route": route}},
+            }
+        },
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def slow(weft: Lab) -> AsyncIterator[Slow]:
+    calls = [f"{protocol}.hours.local" for protocol in PORTS]
+    await weft.say("hours", {"nodes": {"front": {"calls": calls}}})
+    for protocol in PORTS:
+        await weft.say("hours", limited(protocol, "nowhere", ""))
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(app("late"))
+        called = await stack.enter_async_context(colors("late"))
+        called.latency_seconds = 1.0
+        for protocol, port in PORTS.items():
+            behind = {port: called if protocol == "grpc" else served}
+            await weft.workload("hours", protocol, behind)
+        backend = f"grpc.hours.local:{PORTS['grpc']}"
+        front = await weft.workload("hours", "front", backends=[backend])
+        caller = await stack.enter_async_context(client(f"127.0.0.1:{front.sockets[backend]}"))
+        yield Slow(front, caller)
+
+
+ENDED = {
+    ("perRequest", "http"): "504 upstream request timeout",
+    ("perRequest", "http2"): "504 upstream request timeout",
+    ("perRequest", "grpc"): "UNAVAILABLE",
+    ("idle", "http"): "504 stream timeout",
+    ("idle", "http2"): "504 stream timeout",
+    ("idle", "grpc"): "UNAVAILABLE",
+}
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+@pytest.mark.parametrize("member", ["perRequest", "idle"])
+@pytest.mark.parametrize("where", ["route", "node"])
+async def test_each_limit_of_each_protocol_ends_a_call_by_itself(
+    weft: Lab, slow: Slow, protocol: str, member: str, where: str
+) -> None:
+    await weft.say("hours", limited(protocol, where, member))
+
+    took = 0.0
+
+    async def ended() -> bool:
+        # A kept connection keeps the idle limit of its listener as it was when it was made.
+        nonlocal took
+        said, took = await slow.outcome(protocol)
+        return said == ENDED[member, protocol]
+
+    await until(ended, 10)
+    # App Mesh's hidden policy calls again where a server's own limit made gRPC unavailable.
+    attempts = 3 if (where, protocol) == ("node", "grpc") else 1
+    assert LIMIT_SECONDS - 0.05 < took < attempts * LIMIT_SECONDS + 0.6
+
+
+async def test_within_all_limits_each_protocol_answers(weft: Lab, slow: Slow) -> None:
+    for protocol in PORTS:
+        await weft.say("hours", limited(protocol, "nowhere", ""))
+
+    async def answered() -> bool:
+        found = await asyncio.gather(*(slow.outcome(protocol) for protocol in PORTS))
+        return [said for said, _ in found] == ["200 late", "200 late", "late"]
+
+    await until(answered, 10)

@@ -34,8 +34,9 @@ def snapshot(*resources: Message) -> Snapshot:
     for resource in sorted(resources, key=name_of):
         kind = _KINDS[type(resource)]
         deserted = kind is ResourceType.ENDPOINT and not resource.endpoints[0].lb_endpoints  # type: ignore[attr-defined]
+        told = isinstance(resource, cluster_pb2.Cluster) and resource.HasField("eds_cluster_config")
         found.setdefault(kind, {})[name_of(resource)] = Encoded.of(
-            name_of(resource), resource, deserted=deserted
+            name_of(resource), resource, deserted=deserted, told_endpoints=told
         )
     return Snapshot(found)
 
@@ -56,6 +57,13 @@ def cluster(name: str, *, connect_timeout_ms: int = 1000) -> cluster_pb2.Cluster
     made = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS)
     made.connect_timeout.FromMilliseconds(connect_timeout_ms)
     made.eds_cluster_config.eds_config.CopyFrom(_from_ads())
+    return made
+
+
+def cluster_by_dns(name: str) -> cluster_pb2.Cluster:
+    """A cluster that Envoy resolves by itself."""
+    made = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.LOGICAL_DNS)
+    made.load_assignment.CopyFrom(endpoints(name, 1))
     return made
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.certificates import chain_by_openssl
 from tests.contract.served import Reply, Served, served
 from weft.cli.main import main
 from weft.clock import SystemClock
@@ -197,29 +198,6 @@ def test_a_chain_in_another_order_is_told_the_right_one(weft: Served, tmp_path: 
     assert made["rootChain"].count("BEGIN") == 1
 
 
-def chain_by_openssl(directory: Path) -> tuple[str, str, str, str, str]:
-    """leaf ← first ← second ← root, and the leaf's key, made by another program than ours."""
-
-    def run(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-    (directory / "ca.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
-    (directory / "leaf.ext").write_text("subjectAltName=DNS:chain.local\n")
-    make = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *make, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=root")
-    for name, issuer in (("second", "root"), ("first", "second"), ("leaf", "first")):
-        run("req", *make, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        extensions = "leaf.ext" if name == "leaf" else "ca.ext"
-        run(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey"),
-            *(f"{issuer}.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "30"),
-            *("-extfile", extensions),
-        )
-    names = ("leaf.pem", "first.pem", "second.pem", "root.pem", "leaf.key")
-    leaf, first, second, root, key = ((directory / name).read_text() for name in names)
-    return leaf, first, second, root, key
-
-
 def test_an_imported_intermediate_issues_and_is_trusted_for_itself_alone(
     weft: Served, tmp_path: Path
 ) -> None:
@@ -391,6 +369,7 @@ def test_authorities_are_made_listed_and_kept_while_they_have_certificates(cli: 
     assert "new key is trusted, old one signs" in rotated.out
     assert cli("cert", "authority", "show", "corporate").out.count("BEGIN") == 2
     assert cli("cert", "authority", "rotate", "corporate").code == 5
+    assert f"{CA_ARN.format('corporate')} changes its key: trusting" in cli("status").out
     assert cli("cert", "authority", "delete", "corporate", "--force").code == 0
 
 

@@ -58,9 +58,10 @@ class NameServer:
                     return
                 if key.fileobj is self._udp:
                     message, client = self._udp.recvfrom(65535)
-                    if not self.silent:
-                        with suppress(OSError, dns.exception.DNSException, ValueError):
-                            self._udp.sendto(self._answer(message, "udp"), client)
+                    with suppress(OSError, dns.exception.DNSException, ValueError):
+                        answer = self._answer(message, "udp")
+                        if not self.silent:
+                            self._udp.sendto(answer, client)
                 else:
                     self._serve_tcp()
 

@@ -90,7 +90,8 @@ class Namespace:
 
 
 @contextmanager
-def namespace(directory: Path, suffix: str) -> Iterator[Namespace]:
+def namespace(directory: Path, suffix: str, *more: str) -> Iterator[Namespace]:
+    """``more``: further addresses of version 6; of version 4 every 127.x.x.x is there."""
     made = Namespace(f"weft-{os.getpid()}-{suffix}", directory)
     _ip("netns", "add", made.name)
     try:
@@ -102,7 +103,27 @@ def namespace(directory: Path, suffix: str) -> Iterator[Namespace]:
             f"address add {V4}/24 dev d0",
             "route add default dev d0",
             f"-6 address add {V6}/64 dev d0 nodad",
+            *(f"-6 address add {host}/128 dev lo nodad" for host in more),
             "-6 route add default dev d0",
+        ):
+            _ip("-n", made.name, *line.split())
+        yield made
+    finally:
+        _ip("netns", "delete", made.name)
+
+
+@contextmanager
+def neighbour(of: Namespace) -> Iterator[Namespace]:
+    """Another machine on the same wire."""
+    made = Namespace(f"{of.name}-n", of.directory)
+    _ip("netns", "add", made.name)
+    try:
+        _ip("-n", of.name, "link", "set", "d1", "netns", made.name)
+        for line in (
+            "link set lo up",
+            "link set d1 up",
+            "address add 10.77.0.1/24 dev d1",
+            "-6 address add fd00:77::1/64 dev d1 nodad",
         ):
             _ip("-n", made.name, *line.split())
         yield made

@@ -147,10 +147,10 @@ class Answer:
     body: str
 
 
-async def ask(port: int, request: str) -> Answer:
+async def ask(port: int, request: str, host: str = "127.0.0.1") -> Answer:
     """One raw HTTP/1.1 request (lines, without the last empty one) on a connection of its own."""
     async with asyncio.timeout(DEADLINE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(host, port)
         try:
             return await said(reader, writer, request)
         finally:

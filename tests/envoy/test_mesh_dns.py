@@ -13,8 +13,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import dns.message
@@ -22,14 +22,9 @@ import pytest
 import pytest_asyncio
 
 from tests.envoy import namespaces
-from tests.envoy.name_server import NameServer, sockets
 from tests.envoy.namespaces import namespace
 from tests.envoy.sidecar_harness import eventually
-from tests.envoy.workload import ME, Servers, Workload, mysql, node, page, service, smtp, start
-from weft.names import Key
-from weft.server import serving
-from weft.settings import Address, Settings
-from weft.store.change import Put
+from tests.envoy.workload import Workload, begin, mysql, node, page, service, smtp, start
 
 pytestmark = [
     pytest.mark.envoy,
@@ -67,46 +62,24 @@ def mesh(**spec: Any) -> dict[str, Any]:
     return made
 
 
-@contextmanager
-def started(servers: Servers) -> Iterator[Servers]:
-    try:
-        servers.add("127.0.0.11", 3306, mysql("8.0-a"))
-        servers.add("127.0.0.12", 3306, mysql("8.0-b"))
-        servers.add("127.0.0.13", 25, smtp("mail"))
-        servers.add("127.0.0.14", 8080, page("shop"))
-        servers.add("127.0.0.15", 443, smtp("on443"))
-        servers.add("127.0.0.16", 3306, page("mixed"))
-        yield servers
-    finally:
-        servers.stop()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def web(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workload]:
     directory = tmp_path_factory.mktemp("dns")
-    resolv_conf = directory / "resolv.conf"
-    resolv_conf.write_text("nameserver 127.0.0.1\nsearch mesh.local\n")
     async with AsyncExitStack() as stack:
         inside = stack.enter_context(namespace(directory, "dns"))
-        outside = NameServer(*inside.inside(lambda: sockets("127.0.0.53", 53)))
-        outside.start()
-        stack.callback(outside.stop)
-        outside.records[("www.example", "A")] = ["127.0.0.14"]
-        outside.records[("shop.mesh.local", "A")] = ["127.0.0.14"]
-        servers = stack.enter_context(started(Servers(inside)))
-        running = await stack.enter_async_context(
-            serving(
-                Settings(
-                    api=Address("127.0.0.1", 0),
-                    xds=Address("", 0, str(directory / "xds.sock")),
-                    data=directory / "control",
-                )
-            )
-        )
-        made = Workload(inside, running, outside, resolv_conf, servers, directory)
-        specs = mesh(egressFilter={"type": "ALLOW_ALL"})
-        await running.parts.store.apply([Put(Key.parse(k), v) for k, v in specs.items()], ME)
-        await start(stack, made, directory)
+        made = await begin(stack, inside, directory, mesh(egressFilter={"type": "ALLOW_ALL"}))
+        made.outside.records[("www.example", "A")] = ["127.0.0.14"]
+        made.outside.records[("shop.mesh.local", "A")] = ["127.0.0.14"]
+        for host, port, greet in (
+            ("127.0.0.11", 3306, mysql("8.0-a")),
+            ("127.0.0.12", 3306, mysql("8.0-b")),
+            ("127.0.0.13", 25, smtp("mail")),
+            ("127.0.0.14", 8080, page("shop")),
+            ("127.0.0.15", 443, smtp("on443")),
+            ("127.0.0.16", 3306, page("mixed")),
+        ):
+            made.servers.add(host, port, greet)
+        await start(stack, made)
         yield made
 
 
@@ -189,29 +162,43 @@ async def test_a_new_service_can_be_called_within_a_second_and_a_removed_one_is_
 
 async def test_no_question_is_lost_while_names_come_and_go(web: Workload) -> None:
     """Fifty changes of the table, asked all the while: the name service, and Envoy itself."""
-    addresses = {
-        await _address(web, "db-a.mesh.local"),
-    }
     web_key, new_key = "mesh/shop/virtualNode/web", "mesh/shop/virtualService/new.mesh.local"
     await web.apply({new_key: service("shop")})
-    stop = threading.Event()
-    asking = [Asking(web, port) for port in (53, 53, web.status["ports"]["dns"])]
-    threads = [threading.Thread(target=each.run, args=(stop,)) for each in asking]
-    for each in threads:
-        each.start()
-    try:
+    async with asking(web, 53, 53, web.status["ports"]["dns"]):
         for i in range(50):
             more = () if i % 2 else ("new.mesh.local",)
             await web.apply({web_key: node("9080/http", calls=(*CALLS, *more))})
+    await web.apply({}, new_key)
+
+
+async def test_no_question_is_lost_while_another_envoy_takes_over(web: Workload) -> None:
+    assert web.sidecar is not None
+    elder = json.loads(await web.page("/status"))["envoy"]["pid"]
+    async with asking(web, 53, 53):
+        web.sidecar.send_signal(signal.SIGUSR1)
+        await eventually(lambda: not os.path.exists(f"/proc/{elder}"))
+    assert "8.0-a" in (await web.call("db-a.mesh.local", 3306))["got"]
+
+
+@asynccontextmanager
+async def asking(web: Workload, *ports: int) -> AsyncIterator[None]:
+    """For the length of a block a client at each of these ports asks, and misses no answer."""
+    address = await _address(web, "db-a.mesh.local")
+    stop = threading.Event()
+    clients = [Asking(web, port) for port in ports]
+    threads = [threading.Thread(target=each.run, args=(stop,)) for each in clients]
+    for each in threads:
+        each.start()
+    try:
+        yield
     finally:
         stop.set()
         for each in threads:
             await asyncio.to_thread(each.join)
-    for each in asking:
-        assert each.lost == []
-        assert each.found == addresses
-        assert each.count > 100
-    await web.apply({}, new_key)
+    for client in clients:
+        assert client.lost == []
+        assert client.found == {address}
+        assert client.count > 100
 
 
 class Asking:
@@ -244,7 +231,7 @@ async def _address(web: Workload, name: str) -> str:
 async def test_names_are_answered_while_envoy_is_killed_and_started_again(web: Workload) -> None:
     before = await _address(web, "db-a.mesh.local")
     # What it has in force is read twice a second.
-    kept = web.directory / "data"
+    kept = web.directory / "web" / "data"
     await eventually(
         lambda: any("db-a.mesh.local" in each.read_text() for each in kept.rglob("snap.json"))
     )

@@ -18,11 +18,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.envoy.name_server import NameServer
+from tests.envoy.name_server import NameServer, sockets
 from tests.envoy.namespaces import Namespace
 from tests.envoy.sidecar_harness import SRC, eventually
 from weft.names import Key
-from weft.server import Running
+from weft.server import Running, serving
+from weft.settings import Address, Settings
 from weft.store.change import Author, Delete, Put, Step
 
 ME = Author("ana", "pytest")
@@ -85,9 +86,11 @@ def smtp(name: str) -> Callable[[socket.socket], None]:
 
 
 def page(body: str) -> Callable[[socket.socket], None]:
+    """One answer for each connection, so that the next can come."""
+
     def answer(client: socket.socket) -> None:
-        while client.recv(4096):
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+        if client.recv(4096):
+            head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
             client.sendall((head + body).encode())
 
     return answer
@@ -132,6 +135,7 @@ class Workload:
     directory: Path
     status: dict[str, Any] = field(default_factory=dict)
     client: asyncio.subprocess.Process | None = None
+    sidecar: asyncio.subprocess.Process | None = None
 
     async def call(self, host: str, port: int, send: str = "", **more: int) -> dict[str, Any]:
         assert self.client is not None
@@ -192,14 +196,44 @@ def service(name: str) -> dict[str, Any]:
     return {"provider": {"virtualNode": {"virtualNodeName": name}}}
 
 
-async def start(stack: AsyncExitStack, web: Workload, directory: Path) -> None:
+async def begin(
+    stack: AsyncExitStack, inside: Namespace, directory: Path, specs: dict[str, Any]
+) -> Workload:
+    """A workload ``web`` of a mesh ``shop``; what it calls is there already."""
+    resolv_conf = directory / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.1\nsearch mesh.local\n")
+    outside = NameServer(*inside.inside(lambda: sockets("127.0.0.53", 53)))
+    outside.start()
+    stack.callback(outside.stop)
+    servers = Servers(inside)
+    stack.callback(servers.stop)
+    running = await stack.enter_async_context(
+        serving(
+            Settings(
+                api=Address("127.0.0.1", 0),
+                xds=Address("", 0, str(directory / "xds.sock")),
+                data=directory / "control",
+            )
+        )
+    )
+    made = Workload(inside, running, outside, resolv_conf, servers, directory)
+    await running.parts.store.apply([Put(Key.parse(k), v) for k, v in specs.items()], ME)
+    return made
+
+
+async def sidecar_of(
+    stack: AsyncExitStack, web: Workload, node: str, inside: Namespace, *arguments: str
+) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
+    """A sidecar with rules in a namespace, and what it said once it was ready."""
+    directory = web.directory / node
+    directory.mkdir()
     ready = directory / "ready.json"
     log = stack.enter_context((directory / "sidecar.log").open("wb"))
     sidecar = await asyncio.create_subprocess_exec(
-        *web.inside.command(sys.executable, "-m", "weft", "sidecar"),
-        *("--proxy", "mesh/shop/virtualNode/web", "--intercept", "--dns", "127.0.0.1"),
-        *("--dns-upstream", "127.0.0.53", "--xds", str(web.running.settings.xds)),
+        *inside.command(sys.executable, "-m", "weft", "sidecar", "--intercept"),
+        *("--proxy", f"mesh/shop/virtualNode/{node}", "--xds", str(web.running.settings.xds)),
         *("--data", str(directory / "data"), "--ready-file", str(ready), "--drain-time", "1s"),
+        *arguments,
         stderr=log,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(SRC)},
     )
@@ -216,7 +250,13 @@ async def start(stack: AsyncExitStack, web: Workload, directory: Path) -> None:
         return ready.exists()
 
     await eventually(is_ready)
-    web.status = json.loads(ready.read_text())
+    return sidecar, json.loads(ready.read_text())
+
+
+async def start(stack: AsyncExitStack, web: Workload) -> None:
+    """Its sidecar, ready, and the program that calls others."""
+    names = ("--dns", "127.0.0.1", "--dns-upstream", "127.0.0.53")
+    web.sidecar, web.status = await sidecar_of(stack, web, "web", web.inside, *names)
     web.client = await asyncio.create_subprocess_exec(
         *web.inside.command(sys.executable, "-c", CLIENT, resolv_conf=web.resolv_conf),
         stdin=asyncio.subprocess.PIPE,

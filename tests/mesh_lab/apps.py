@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -44,6 +44,9 @@ class App:
     judge: Callable[[Asked], int] | None = None
     """The status of each answer, in place of ``status``."""
     echoes_path: bool = False
+    refuses_streams: bool = False
+    """Every request by HTTP/2 is refused before anything is done about it (REFUSED_STREAM)."""
+    refused_streams: int = 0
     asked: list[Asked] = field(default_factory=list)
     pings: int = 0
     busy: int = 0
@@ -88,7 +91,11 @@ class App:
                 Asked(time.monotonic(), headers[":method"], headers[":path"], plain, "HTTP/2")
             )
 
-        await http2.serve(reader, writer, answer, begun)
+        def refuses() -> bool:
+            self.refused_streams += self.refuses_streams
+            return self.refuses_streams
+
+        await http2.serve(reader, writer, answer, begun, refuses)
 
     async def _http1(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begun: bytes
@@ -158,6 +165,3 @@ async def tcp_app(word: str, banner: bytes = b"") -> AsyncIterator[TcpApp]:
     made = TcpApp(word, banner)
     async with listening(made.serve) as made.port:
         yield made
-
-
-Answering = Callable[[], Awaitable[bytes]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
@@ -18,7 +19,11 @@ Answerer = Callable[[Headers], Awaitable[tuple[int, str]]]
 
 
 async def serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer, begun: bytes = b""
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Answerer,
+    begun: bytes = b"",
+    refuses: Callable[[], bool] = lambda: False,
 ) -> None:
     """Answer every stream of a connection, each by itself, until the client goes."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
@@ -43,6 +48,10 @@ async def serve(
                     case h2.events.DataReceived():
                         size = event.flow_controlled_length
                         connection.acknowledge_received_data(size, event.stream_id)
+                    case h2.events.StreamEnded() if refuses():
+                        connection.reset_stream(
+                            event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM
+                        )
                     case h2.events.StreamEnded():
                         headers = asked.pop(event.stream_id)
                         streams.create_task(respond(event.stream_id, headers))

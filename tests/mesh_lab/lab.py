@@ -25,6 +25,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.builders import resources
 from tests.envoy.running import DEADLINE, Answer, ask, free_ports
 from tests.envoy.sidecar_harness import SRC, Sidecar
 from weft.errors import Unreachable
@@ -33,7 +34,7 @@ from weft.names import Key, Kind
 from weft.server import Running, serving
 from weft.settings import Address, Settings
 from weft.sidecar.admin import Admin
-from weft.store.change import Author
+from weft.store.change import Author, Put
 
 ME = Author("ana", "pytest")
 EXAMPLES = Path(os.environ.get("AWS_EXAMPLES", Path(__file__).parents[3] / "shared/aws-examples"))
@@ -133,6 +134,12 @@ class Lab:
             aws_secret_access_key="secret",
             config=Config(inject_host_prefix=False, retries={"total_max_attempts": 1}),
         )
+
+    async def say(self, mesh: str, said: Mapping[str, Any]) -> None:
+        """A mesh in the short words of ``tests.builders``, or more of one; in force on return."""
+        steps = [Put(each.key, each.sent) for each in resources(said, mesh)]
+        await self.running.parts.store.apply(steps, ME)
+        await self.settled()
 
     async def ask(self, operation: str, service: str = "appmesh", **asked: Any) -> Any:
         """One operation through boto3; returns when every proxy has accepted what came of it."""
@@ -289,6 +296,15 @@ class Lab:
         key = Key(mesh, Kind.VIRTUAL_NODE, node)
         found = Instance(key, f"b{self.workloads}", addresses, lease_seconds=3600)
         await self.running.parts.registry.register(found, ME)
+        await self.settled()
+
+    async def gone(self, mesh: str, node: str, port: int) -> None:
+        """The instances of a virtual node that are reached at a port leave the registry."""
+        key = Key(mesh, Kind.VIRTUAL_NODE, node)
+        found = self.running.parts.store.state.workloads.get(key, {})
+        for id, instance in list(found.items()):
+            if any(address.endswith(f":{port}") for _, address in instance.addresses):
+                await self.running.parts.registry.deregister(key, id, ME)
         await self.settled()
 
     async def _registered(self, node: Key, instance: str) -> None:

@@ -12,6 +12,8 @@ import asyncio
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from weft.api.acm.authorities import surface as acm_pca
+from weft.api.acm.certificates import surface as acm
 from weft.api.appmesh.handlers import routes as appmesh_routes
 from weft.api.auth import Door
 from weft.api.cloudformation.engine import Stacks
@@ -46,6 +48,8 @@ def surfaces(parts: Parts) -> list[Surface | Rest]:
     return [
         Rest("appmesh", tuple(appmesh_routes(parts))),
         Rest("", (*weft_routes(parts), *stack_routes(stacks)), MAX_APPLIED_BYTES),
+        acm(parts),
+        acm_pca(parts),
         cloudmap(parts),
         cloudformation(stacks),
         sts(parts),

@@ -179,6 +179,12 @@ class Authorities:
                 if authority.origin == "imported"
                 else f"weft cert authority rotate {authority.name} makes a new key",
             )
+        if authority.disabled:
+            raise BadRequest(
+                f"authority {authority.name} cannot issue: it is disabled",
+                fix="aws acm-pca update-certificate-authority --status ACTIVE "
+                f"--certificate-authority-arn {authority.arn}",
+            )
         now, ends = self._vault.now(), authority.own.not_valid_after_utc
         if ends <= now + timedelta(seconds=1):
             raise BadRequest(
@@ -189,6 +195,23 @@ class Authorities:
             )
         issuer = ca.Pair(authority.own, ca.loaded_key(self._keys(authority)["key"]))
         return await asyncio.to_thread(ca.leaf, names, algorithm, issuer, now, lasts)
+
+    def signing_request(self, authority: Authority) -> str:
+        """PEM of a request for its own certificate, signed by its key."""
+        if not self.can_sign(authority):
+            raise BadRequest(f"the private key of authority {authority.name} is not here")
+        key = ca.loaded_key(self._keys(authority)["key"])
+        return ca.request_pem(authority.own.subject, key)
+
+    async def enable(self, said: str, author: Author, *, disabled: bool) -> int:
+        """Let an authority sign, or not."""
+        return await self._vault.alone(self._enable(said, author, disabled=disabled))
+
+    async def _enable(self, said: str, author: Author, *, disabled: bool) -> int:
+        authority = self.of(said)
+        after = replace(authority, disabled=disabled)
+        note = f"authority {authority.name} {'disabled' if disabled else 'enabled'}"
+        return (await self._change(authority, after, author, note)).revision
 
     def _keys(self, authority: Authority) -> dict[str, str]:
         found = json.loads(

@@ -224,6 +224,34 @@ def key_pem(key: SigningKey) -> str:
     ).decode("ascii")
 
 
+def request_pem(subject: x509.Name, key: SigningKey) -> str:
+    """A certificate signing request (PKCS #10)."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, _hash(key))
+    return request.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def loaded_request(text: str) -> x509.CertificateSigningRequest | None:
+    """The inverse; None for what is none, or is not signed by its own key."""
+    try:
+        found = x509.load_pem_x509_csr(text.encode())
+    except ValueError:
+        return None
+    return found if found.is_signature_valid else None
+
+
+def encrypted_pem(key: str, passphrase: bytes) -> str:
+    """A private key that only the passphrase opens (PKCS #8)."""
+    return (
+        loaded_key(key)
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(passphrase),
+        )
+        .decode("ascii")
+    )
+
+
 def loaded(chain: str) -> list[x509.Certificate]:
     """The certificates of a text that we made or checked."""
     return x509.load_pem_x509_certificates(chain.encode())

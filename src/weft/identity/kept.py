@@ -45,6 +45,8 @@ class Authority:
     phase: Phase | None = None
     following: str | None = field(default=None, repr=False)
     """PEM of the one that will sign, while it is not yet trusted by all."""
+    disabled: bool = False
+    """It is trusted, and signs nothing until it is enabled again."""
 
     @property
     def own(self) -> x509.Certificate:
@@ -64,6 +66,7 @@ class Authority:
             moment(document["createdAt"]),
             document["phase"],
             document["following"],
+            document["disabled"],
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ class Authority:
             "createdAt": iso(self.created_at),
             "phase": self.phase,
             "following": self.following,
+            "disabled": self.disabled,
             **_of(self.own),
         }
 

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from weft.errors import CannotStart
 from weft.local import addressing, relay
@@ -58,8 +59,12 @@ END
 class Room:
     """The namespace of one workload."""
 
-    def __init__(self, home: Home, holder: Child, enter: tuple[str, ...]) -> None:
+    def __init__(
+        self, home: Home, holder: Child, enter: tuple[str, ...], beside: tuple[str, ...]
+    ) -> None:
+        """``beside`` leads to the same network, and not to the files that are the workload's."""
         self.home = home
+        self._beside = beside
         self.status = socket.create_server(("127.0.0.1", 0))
         """For the sidecar's status page: of the machine, so that it is read from there."""
         self._holder = holder
@@ -70,17 +75,21 @@ class Room:
         """Of the process that holds it open."""
         return self._holder.pid
 
-    def command(self, arguments: Sequence[str], directory: Path | None = None) -> list[str]:
-        """The command line that runs a program in here; in the end it is that program's process."""
+    def sidecar_command(self, arguments: Sequence[str], directory: Path) -> list[str]:
+        """
+        The command line that runs a sidecar in here; in the end it is the sidecar's process.
+
+        It sees the machine's names: the mesh's are what it gives to others.
+        """
         # With a mount namespace comes another root, and with it another working directory.
-        return [*self._enter, *_at(directory), *arguments]
+        return [*self._beside, *_at(directory), *arguments]
 
     def app_command(
         self, arguments: Sequence[str], directory: Path, isolation: Isolation
     ) -> list[str]:
-        """The same for a program that is not to change the namespace."""
+        """The same for the workload, which is not to change its network where that can be helped."""
         if not (isolation.user_namespace and isolation.own_user):
-            return self.command(arguments, directory)
+            return [*self._enter, *_at(directory), *arguments]
         user = (f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}")
         unshare = (isolation.program("unshare"), "--user", *user)
         return [*self._enter, *unshare, *_at(directory), *arguments]
@@ -133,13 +142,22 @@ class Network:
                 pass_fds=(theirs.fileno(),),
             )
         sockets = await self._sockets(ours)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        resolv_conf = self.directory / "resolv.conf"
+        resolv_conf.write_text(
+            addressing.resolv_conf(_text("/etc/resolv.conf"), self._name_servers())
+        )
         try:
-            await self._run(self._enter_hub(), _HUB + (_HUB6 if self.isolation.ipv6 else ""))
+            await self._run(
+                self._enter_hub(),
+                _HUB
+                + (_HUB6 if self.isolation.ipv6 else "")
+                + f"mount --bind {quote(str(resolv_conf))} /etc/resolv.conf\n",
+            )
             await self._open_outside(sockets)
         finally:
             for each in sockets:
                 os.close(each)
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def hub_gone(self) -> asyncio.Future[int]:
@@ -172,9 +190,6 @@ class Network:
         enter = (*self._enter(holder.pid), "--")
         files = self.files(name)
         files.hosts.write_text(hosts)
-        files.resolv_conf.write_text(
-            addressing.resolv_conf(_text("/etc/resolv.conf"), self._name_servers())
-        )
         try:
             await self._run(
                 self._enter_hub(),
@@ -186,10 +201,10 @@ class Network:
         except CannotStart:
             holder.kill()
             raise
-        return Room(home, holder, enter)
+        return Room(home, holder, enter, (*self._enter(holder.pid, mount=self._hub.pid), "--"))
 
     def files(self, name: str) -> RoomFiles:
-        return RoomFiles(self.directory / f"{name}.hosts", self.directory / f"{name}.resolv.conf")
+        return RoomFiles(self.directory / f"{name}.hosts")
 
     def forward(self, name: str, port: int, host: str, target: int) -> None:
         """Lead 127.0.0.1:port of the machine to an address in here; OSError when it is taken."""
@@ -197,6 +212,11 @@ class Network:
         message = {"name": name, "host": host, "port": target}
         with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
             socket.send_fds(self._channel, [_json(message)], [listening.fileno()])
+
+    def lead(self, name: str, host: str, target: int) -> None:
+        """Lead new connections of a way in to another address; those there are go on as they were."""
+        assert self._channel is not None
+        self._channel.send(_json({"lead": name, "host": host, "port": target}))
 
     def unforward(self, *names: str) -> None:
         if self._channel is not None:
@@ -244,7 +264,7 @@ class Network:
         assert self._hub is not None
         return self._enter(self._hub.pid)
 
-    def _enter(self, pid: int) -> tuple[str, ...]:
+    def _enter(self, pid: int, *, mount: int | None = None) -> tuple[str, ...]:
         assert self._hub is not None
         user = (
             (f"--user=/proc/{self._hub.pid}/ns/user", "--preserve-credentials")
@@ -252,7 +272,7 @@ class Network:
             else ()
         )
         nsenter = self.isolation.program("nsenter")
-        return (nsenter, *user, f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{pid}/ns/mnt")
+        return (nsenter, *user, f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{mount or pid}/ns/mnt")
 
     def _furnished(self, home: Home, files: RoomFiles) -> str:
         v6 = (
@@ -264,8 +284,7 @@ class Network:
             "set -eu\nip link set lo up\n"
             f"ip addr add {home.v4}/16 dev eth0\nip link set eth0 up\n"
             f"ip route add default via {GATEWAY.v4}\n{v6}"
-            f"mount --bind '{files.hosts}' /etc/hosts\n"
-            f"mount --bind '{files.resolv_conf}' /etc/resolv.conf\n"
+            f"mount --bind {quote(str(files.hosts))} /etc/hosts\n"
             # Programs keep their ports, and some have low ones.
             "{ echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; } 2> /dev/null || :\n"
         )
@@ -296,9 +315,8 @@ class Network:
 class RoomFiles:
     """What is mounted over a workload's own files."""
 
-    def __init__(self, hosts: Path, resolv_conf: Path) -> None:
+    def __init__(self, hosts: Path) -> None:
         self.hosts = hosts
-        self.resolv_conf = resolv_conf
 
     def renew_hosts(self, text: str) -> None:
         """Write in place: another file would not be the one that is mounted."""

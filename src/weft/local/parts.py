@@ -127,7 +127,7 @@ def kept_sidecar(
     inherited: tuple[int, ...] = ()
     if room is not None:
         inherited = (room.status.fileno(),)
-        command = room.command([*command, "--status-fd", str(inherited[0])], Path.cwd())
+        command = room.sidecar_command([*command, "--status-fd", str(inherited[0])], Path.cwd())
     ready_file = around.ready_file(instance)
     ports = plan.allocation.sidecar_ports
 

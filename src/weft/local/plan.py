@@ -114,9 +114,13 @@ def name_of(workload: Workload, replica: int) -> str:
     return workload.name if workload.replicas == 1 else f"{workload.name}/{replica}"
 
 
-def instance_of(workload: Workload, replica: int) -> str:
-    """The same on every start, so that a replica takes the place of the one it follows."""
-    return f"{workload.name}-{replica}"
+def instance_of(workload: Workload, replica: int, side: int = 0) -> str:
+    """
+    The same on every start, so that a replica takes the place of the one it follows.
+
+    ``side``: 1 for one that runs beside it, and then in its place.
+    """
+    return f"{workload.name}-{replica}-b" if side else f"{workload.name}-{replica}"
 
 
 def demand(workload: Workload, needs: Needs | None) -> Demand:

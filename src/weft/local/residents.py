@@ -17,19 +17,24 @@ class Residents:
         every = [
             (workload, replica) for workload in workloads for replica in range(workload.replicas)
         ]
+        # A replica that is replaced has two homes for a while.
         self._homes = {
-            (workload.name, replica): Home(number, ipv6)
+            (workload.name, replica): (Home(number, ipv6), Home(number + len(every), ipv6))
             for number, (workload, replica) in enumerate(every, start=1)
         }
-        self._of_node: dict[Key, list[Home]] = {}
+        self._sides = dict.fromkeys(self._homes, 0)
+        self._of_node: dict[Key, list[tuple[str, int]]] = {}
         for workload, replica in every:
             if workload.node is not None:
-                home = self._homes[workload.name, replica]
-                self._of_node.setdefault(workload.node, []).append(home)
+                self._of_node.setdefault(workload.node, []).append((workload.name, replica))
         self._meshes = tuple(sorted({node.mesh for node in self._of_node}))
 
-    def home(self, workload: Workload, replica: int) -> Home:
-        return self._homes[workload.name, replica]
+    def home(self, workload: Workload, replica: int, side: int) -> Home:
+        return self._homes[workload.name, replica][side]
+
+    def move(self, workload: Workload, replica: int, side: int) -> None:
+        """From now on a replica's names lead to its other home."""
+        self._sides[workload.name, replica] = side
 
     def names(self, topology: Topology, mesh: str | None) -> tuple[Named, ...]:
         """
@@ -50,8 +55,8 @@ class Residents:
     def _addresses(self, topology: Topology, nodes: Iterable[Key]) -> Iterable[str]:
         for node in nodes:
             families = FAMILIES.get(topology.ip_preference(node), Families())
-            for home in self._of_node.get(node, ()):
-                yield from home.of(families)
+            for each in self._of_node.get(node, ()):
+                yield from self._homes[each][self._sides[each]].of(families)
 
 
 def _families(topology: Topology, mesh: str) -> Families:

@@ -85,7 +85,7 @@ def trust_in(reading: Reading, certificate_arn: str) -> Found:
 
 def unknown_certificate(arn: str) -> str:
     return (
-        f"no certificate is known as {arn}: make one with weft cert issue --arn {arn}, "
+        f"no certificate is known as {arn}: make one with weft cert issue NAME --arn {arn}, "
         "or bring it with weft cert import"
     )
 

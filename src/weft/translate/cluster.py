@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
@@ -23,6 +24,11 @@ from weft.translate.transport import client_side
 UNLIMITED = 2**31 - 1
 """App Mesh's figure for a circuit breaker that never opens."""
 
+DNS_REFRESH = timedelta(seconds=2)
+"""How old a name's addresses may be, whatever their TTL; App Mesh left Envoy's own 5 s."""
+DNS_RETRY = timedelta(milliseconds=500)
+"""After a look-up that failed; doubled each time, up to the former."""
+
 _FAMILIES = {
     ir.IpPreference.UNSET: cluster_pb2.Cluster.AUTO,
     ir.IpPreference.IPV6_PREFERRED: cluster_pb2.Cluster.AUTO,
@@ -37,7 +43,8 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 @memoised
 def encoded(value: ir.Cluster) -> Encoded:
-    return Encoded.of(value.name, cluster(value))
+    told = isinstance(value.discovery, ir.Assigned)
+    return Encoded.of(value.name, cluster(value), told_endpoints=told)
 
 
 def cluster(value: ir.Cluster) -> Any:
@@ -119,6 +126,9 @@ def _discover(message: Any, value: ir.Cluster) -> None:
                 cluster_pb2.Cluster.STRICT_DNS if every_address else cluster_pb2.Cluster.LOGICAL_DNS
             )
             message.dns_lookup_family = _FAMILIES[preference]
+            message.dns_refresh_rate.CopyFrom(duration(DNS_REFRESH))
+            message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
+            message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
             message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
             message.ignore_health_on_host_removal = True
         case ir.Static(endpoints):

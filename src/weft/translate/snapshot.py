@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Self
@@ -64,13 +64,18 @@ class Encoded:
     """Whoever is still led here finds nobody: said after what leads elsewhere."""
     again: Encoded | None = field(default=None, repr=False)
     """The same in other words, for a proxy that refused it and should look at it once more."""
+    told_endpoints: bool = False
+    """A cluster whose endpoints we tell (EDS), where others find their own."""
 
     @classmethod
-    def of(cls, name: str, message: Message, *, deserted: bool = False) -> Self:
+    def of(
+        cls, name: str, message: Message, *, deserted: bool = False, told_endpoints: bool = False
+    ) -> Self:
         """Serialise a message, deterministically, and name its content."""
         content = message.SerializeToString(deterministic=True)
         type_url = f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
-        return cls._of(name, type_url, content, deserted=deserted)
+        made = cls._of(name, type_url, content, deserted=deserted)
+        return replace(made, told_endpoints=True) if told_endpoints else made
 
     @classmethod
     def of_content(cls, name: str, kind: ResourceType, content: bytes) -> Self:

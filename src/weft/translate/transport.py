@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.config.core.v3 import base_pb2, config_source_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import wrappers_pb2
@@ -20,6 +20,8 @@ LOCAL_FETCH_TIMEOUT = timedelta(seconds=2)
 How long a start waits for the machine's own secret server. What it has not served by
 then is closed, and opens when the secret comes.
 """
+
+_FIRST_RETRY, _LAST_RETRY = timedelta(milliseconds=100), timedelta(seconds=2)
 
 _SAN = common_pb2.SubjectAltNameMatcher
 _KINDS = {
@@ -93,9 +95,9 @@ def _from_machine() -> Any:
     server.api_type = config_source_pb2.ApiConfigSource.GRPC
     server.transport_api_version = config_source_pb2.ApiVersion.V3
     server.set_node_on_first_message_only = True
-    server.grpc_services.append(
-        grpc_service_pb2.GrpcService(
-            envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=SDS_CLUSTER)
-        )
-    )
+    asked = server.grpc_services.add().envoy_grpc
+    asked.cluster_name = SDS_CLUSTER
+    # Envoy's own is up to half a minute: one that comes late would be found as late again.
+    asked.retry_policy.retry_back_off.base_interval.CopyFrom(duration(_FIRST_RETRY))
+    asked.retry_policy.retry_back_off.max_interval.CopyFrom(duration(_LAST_RETRY))
     return config

@@ -33,6 +33,15 @@ from weft.xds.variants import DeltaSubscription, SotwSubscription
 from weft.xds.wire import Request, Variant, mention, with_nonce
 
 PATIENCE_SECONDS = 2.0
+START_SECONDS = 15.0
+"""
+How long a cluster found by DNS is not replaced by one whose endpoints we tell, nor the other
+way round, while a proxy starts, that is until it asks for listeners.
+
+Envoy accepts its first clusters at once, and then resolves and health-checks them. If one
+that it still waits for is replaced so meanwhile, it goes on waiting for the one that is
+gone, and never ends its start.
+"""
 
 _CLUSTERS, _ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINT
 _LISTENERS, _ROUTES = ResourceType.LISTENER, ResourceType.ROUTE
@@ -53,6 +62,7 @@ class Stream:
     """The subscriptions of one proxy, and the order in which they are served."""
 
     __slots__ = (
+        "_begun",
         "_next_nonce",
         "_patience",
         "_rested",
@@ -73,6 +83,8 @@ class Stream:
         self.covers = -1
         """The newest revision that the proxy has accepted in every part; -1 for none."""
         self._next_nonce = 1
+        self._begun: float | None = None
+        """When the first clusters were told."""
         self._rested: Target | None = None
         self._said: Target | None = None
         """The target of which nothing is left to say, if the proxy accepts all that is in flight."""
@@ -137,7 +149,7 @@ class Stream:
             if later:
                 unsaid.add(kind)
             if change := subscription.update(target, later):
-                if not self._waits(kind, now):
+                if not self._waits(kind, now) and not self._too_early(kind, change, now):
                     return self._send(subscription, change, now)
                 unsaid.add(kind)
                 new_clusters |= kind is _CLUSTERS and subscription.lacks(target)
@@ -183,6 +195,17 @@ class Stream:
     def _waits(self, kind: ResourceType, now: float) -> bool:
         subscription = self.subscriptions.get(kind)
         return subscription is not None and subscription.waits(now, self._patience)
+
+    def _too_early(self, kind: ResourceType, change: Change, now: float) -> bool:
+        """Whether a response would replace clusters that the proxy may still be waiting for."""
+        if kind is not _CLUSTERS or _LISTENERS in self.subscriptions or self._begun is None:
+            return False
+        told = self.subscriptions[kind].told
+        return now - self._begun < START_SECONDS and any(
+            (before := told.get(after.name)) is not None
+            and before.told_endpoints != after.told_endpoints
+            for after in change.updates
+        )
 
     def _removals(self, target: Target) -> Iterator[tuple[Subscription, Change]]:
         for kind in (_LISTENERS, _CLUSTERS):
@@ -237,6 +260,7 @@ class Stream:
         self._next_nonce += 1
         subscription.sent(change, nonce, self.feed.target.revision, now)
         if subscription.kind is _CLUSTERS:
+            self._begun = now if self._begun is None else self._begun
             self._warm(change)
         if subscription.kind is _LISTENERS and change.removed:
             subscription.release()

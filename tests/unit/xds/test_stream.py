@@ -7,11 +7,19 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
+import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ads.handmade import cluster, endpoints, listener, routes, snapshot
+from tests.ads.handmade import (
+    cluster,
+    cluster_by_dns,
+    endpoints,
+    listener,
+    routes,
+    snapshot,
+)
 from tests.ads.scripted_proxy import CLUSTERS, ENDPOINTS, LISTENERS, ROUTES
 from weft.names import ProxyId, View
 from weft.translate.snapshot import ResourceType, Snapshot
@@ -284,3 +292,25 @@ def test_streams_in_the_same_state_share_the_bytes() -> None:
         proxy.listen()
     one, other = (proxy.stream.subscriptions[CLUSTERS].unanswered[0] for proxy in proxies)
     assert one.change is other.change
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_while_a_proxy_starts_no_cluster_changes_how_its_endpoints_are_found(
+    *, starts: bool
+) -> None:
+    feed = Feed(VIEW)
+    feed.publish(snapshot(cluster_by_dns("a")), 1, 1)
+    stream = Stream(Variant.DELTA, feed)
+    stream.on_request(DeltaRequest(CLUSTERS), AT)
+    first = stream.next(1.0)
+    assert first is not None
+    stream.on_request(DeltaRequest(CLUSTERS, nonce=first.nonce), AT)
+    if not starts:
+        stream.on_request(DeltaRequest(LISTENERS), AT)
+        assert stream.next(1.0) is not None, "of listeners there are none, and that is an answer"
+
+    feed.publish(snapshot(cluster("a"), endpoints("a", 1)), 2, 2)
+
+    soon, late = stream.next(15.9), stream.next(16.0)
+    kinds = [response and response.kind for response in (soon, late)]
+    assert kinds == ([None, CLUSTERS] if starts else [CLUSTERS, None])
