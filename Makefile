@@ -66,9 +66,11 @@ bench: .venv/ready  ## Propagation, writes and sizes of configurations, as we pr
 	@$(RUN) python -m bench.sizes
 
 .PHONY: docs
-docs: .venv/ready  ## Regenerate the command line and settings reference
+docs: .venv/ready  ## Regenerate the pages that are made from the code
 	@$(RUN) python -m weft.cli.reference commands > docs/cli.md
 	@$(RUN) python -m weft.cli.reference settings > docs/settings.md
+	@$(RUN) python -m weft.cli.reference checks > docs/checks.md
+	@$(RUN) python -m tests.members > docs/members.md
 
 .PHONY: lock
 lock: .venv/ready  ## Lock the newest versions that pyproject.toml allows

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from tests.member_proofs import PROOFS, Proof
 from weft.model.codec import SPECS
 from weft.model.schema import Model
-from weft.names import Kind
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,9 +65,9 @@ def spelt_out(pattern: str) -> list[str]:
 
 
 @cache
-def tests_of(file: str) -> frozenset[str]:
+def functions_of(file: str) -> frozenset[str]:
     """The names of the test functions of a file, below the project's root."""
-    tree = ast.parse((ROOT / file).read_text())
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return frozenset(
         node.name
         for node in ast.walk(tree)
@@ -76,10 +76,39 @@ def tests_of(file: str) -> frozenset[str]:
     )
 
 
-def kinds() -> list[Kind]:
-    return list(SPECS)
+def proofs() -> dict[str, Proof]:
+    """By member; a member that two of them claim is an AssertionError."""
+    found: dict[str, Proof] = {}
+    for proof in PROOFS:
+        for member in spelt_out(proof.members):
+            assert member not in found, f"{member} is in two proofs"
+            found[member] = proof
+    return found
+
+
+def page() -> str:
+    """The whole of docs/members.md."""
+    by_member = proofs()
+    lines = [
+        "# Every member, and what it does",
+        "",
+        "What each member of an App Mesh resource becomes in Envoy, and the tests that prove it "
+        "with a real one.",
+        "Made from the model by `make docs`; a member without a test fails the tests.",
+        "Besides, `tests/test_every_member.py` changes each member in a mesh and sees that some "
+        "proxy is told something else.",
+        "",
+    ]
+    for kind in SPECS:
+        lines += [f"## {kind.title}", "", "| member | in Envoy | proved by |", "|---|---|---|"]
+        own = [each for each in members() if each.partition(".")[0] == kind.value]
+        for proof, group in itertools.groupby(own, key=by_member.__getitem__):
+            named = "<br>".join(f"`{each.partition('.')[2]}`" for each in group)
+            tests = "<br>".join(f"`{each.removeprefix('tests/')}`" for each in proof.tests)
+            lines.append(f"| {named} | {proof.envoy} | {tests} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    for each in members():
-        print(each)
+    print(page(), end="")

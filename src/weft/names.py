@@ -398,7 +398,7 @@ def parse_egress_cluster(mesh: str, name: str) -> EgressCluster | None:
 
 def certificate_files(chain: str, key: str) -> str:
     """A certificate and its key, as the files they are in."""
-    return f"certificate:{chain}:{key}"
+    return f"certificate:{chain.replace('%', '%25').replace(':', '%3A')}:{key}"
 
 
 def trust_file(path: str) -> str:
@@ -406,9 +406,20 @@ def trust_file(path: str) -> str:
     return f"trust:{path}"
 
 
+def parse_file_secret(name: str) -> tuple[str, ...]:
+    """The inverse: chain and key, or the one file of authorities; empty for any other name."""
+    match name.split(":", 2):
+        case ["certificate", chain, key]:
+            return chain.replace("%3A", ":").replace("%25", "%"), key
+        case ["trust", *_]:
+            return (name.removeprefix("trust:"),)
+        case _:
+            return ()
+
+
 def trust_of(*arns: str) -> str:
     """Authorities by ARN, or what a certificate's clients trust, by the certificate's ARN."""
-    return f"trust:{','.join(arns)}"
+    return f"authorities:{','.join(arns)}"
 
 
 SDS_CLUSTER = "static_cluster_sds_unix_socket"

@@ -30,6 +30,8 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2  # noqa:
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, json_format
 
+from weft.translate import proxy as _  # noqa: F401  # for Any, whatever the control plane says
+
 # What these modules hold is made at import, which no type checker sees.
 discovery: Any = discovery_pb2
 rpc: Any = grpc

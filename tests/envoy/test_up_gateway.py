@@ -126,6 +126,21 @@ def test_status_env_and_the_first_page_say_where_a_gateway_is(up: Gateways) -> N
     assert url in up.weft("get", "workloads")
 
 
+def test_why_tells_both_hops_of_a_request_from_outside(up: Gateways) -> None:
+    said = up.weft("why", "http://outside.example/color/tell?x", "--from", "front-vg")
+    assert said.splitlines()[0] == "front-vg to color.local:9080"
+    for line in (
+        "gateway route color leads to color.local: route tell matches: white-vn 75 %, blue-vn 25 %",
+        f"arrives at lds_ingress_0.0.0.0_{up.own}",
+        "goes on as color.local, path /tell?x; the gateway waits 15s",
+        "request timeout    15s  (App Mesh's default)",
+    ):
+        assert line in said, said
+    said = up.weft("why", "outside.example", "--path", "/other", "--from", "front-vg")
+    assert "no gateway route matches: the caller gets 404" in said
+    assert "the path /other does not start with /color" in said
+
+
 async def test_a_gateway_is_replaced_without_a_failed_request(up: Gateways) -> None:
     before, port = up.replica("side"), up.port_of("side")
     url, colors = f"http://127.0.0.1:{port}/color/tell", {"white", "blue"}

@@ -19,10 +19,14 @@ from weft.names import (
     ProxyId,
     View,
     bare_name,
+    certificate_files,
     egress_cluster,
     mesh_of,
     owner_of,
     parse_egress_cluster,
+    parse_file_secret,
+    trust_file,
+    trust_of,
 )
 
 NAMES = st.text("abcXYZ019-_.", min_size=1, max_size=12)
@@ -120,3 +124,14 @@ def test_what_is_no_name_is_refused_with_the_right_form(text: str) -> None:
         with pytest.raises(BadRequest) as caught:
             parse(text)
         assert caught.value.fix
+
+
+PATHS = st.text("ab/.:% ", min_size=1, max_size=12)
+
+
+@given(PATHS, PATHS)
+def test_the_name_of_a_secret_says_its_files(one: str, other: str) -> None:
+    assert parse_file_secret(certificate_files(one, other)) == (one, other)
+    assert parse_file_secret(trust_file(one)) == (one,)
+    assert parse_file_secret(trust_of(one, other)) == ()
+    assert parse_file_secret("arn:aws:acm:us-west-2:000000000000:certificate/1") == ()

@@ -60,7 +60,8 @@ def why(
     shares and live instances, the timeouts and retries, and which of these are App
     Mesh's hidden defaults. With --from the way begins at the caller's own proxy, and
     any host or URL can be asked about: what the egress filter says of it, or which
-    port nothing serves. SERVICE and NODE may be any part of a name that only one has.
+    port nothing serves. From a virtual gateway it is the host that a client outside
+    asks for: every gateway route, the rewrite, then the service's routes. SERVICE and NODE may be any part of a name that only one has.
     """
     for header in headers:
         if ":" not in header:
@@ -72,10 +73,11 @@ def why(
         lines.append("content-type: application/grpc")
     mesh = session.mesh()
     path = path or asked.path
+    caller = _proxy_id(session, mesh, source) if source else None
     query = {
         "mesh": mesh,
-        **_meant(session, mesh, asked, from_caller=source is not None),
-        "from": source and _proxy_id(session, mesh, source),
+        **_meant(session, mesh, asked, caller),
+        "from": caller and str(caller),
         "port": port or asked.port,
         "method": method.upper(),
         "path": path if path.startswith("/") else f"/{path}",
@@ -115,16 +117,19 @@ def _asked(target: str) -> _Asked:
     return _Asked(name, port, path, parts.scheme or None)
 
 
-def _meant(session: Session, mesh: str, asked: _Asked, *, from_caller: bool) -> dict[str, str]:
+def _meant(session: Session, mesh: str, asked: _Asked, caller: ProxyId | None) -> dict[str, str]:
     """The service that is meant; seen from a caller, any other host stands for itself."""
+    if caller is not None and caller.kind is Kind.VIRTUAL_GATEWAY:
+        # Clients outside know hosts; which service is meant, the gateway decides.
+        return {"host": asked.name}
     names = _names(session, mesh, Kind.VIRTUAL_SERVICE)
-    if from_caller and (asked.scheme or len(candidates(asked.name, names)) != 1):
+    if caller is not None and (asked.scheme or len(candidates(asked.name, names)) != 1):
         same = [each for each in names if each.lower() == asked.name.lower()]
         return {"service": same[0]} if same else {"host": asked.name}
     return {"service": meant(asked.name, names, "virtual service")}
 
 
-def _proxy_id(session: Session, mesh: str, typed: str) -> str:
+def _proxy_id(session: Session, mesh: str, typed: str) -> ProxyId:
     """Whose proxy asks: that of a virtual node or of a virtual gateway."""
     kinds = {
         name: kind
@@ -132,7 +137,7 @@ def _proxy_id(session: Session, mesh: str, typed: str) -> str:
         for name in _names(session, mesh, kind)
     }
     name = meant(typed, kinds, "virtual node")
-    return str(ProxyId(mesh, kinds[name], name))
+    return ProxyId(mesh, kinds[name], name)
 
 
 def _names(session: Session, mesh: str, kind: Kind) -> list[str]:

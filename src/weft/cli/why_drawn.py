@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.cli.render import Cell, Column, Glyph, Role, Table, cell
 from weft.cli.session import Session
+from weft.cli.why_passage import draw_passage
 
 Json = Mapping[str, Any]
 
@@ -18,6 +19,8 @@ def draw(session: Session, answer: Json) -> None:
         session.say(f"  {session.out.text(line, Role.DIM)}")
     for note in answer.get("notes") or ():
         session.event(Glyph.NOTE, str(note))
+    if passage := answer.get("passage"):
+        draw_passage(session, answer, passage)
     if candidates := answer.get("candidates"):
         table = Table((Column(""), Column("ROUTE"), Column("PRIORITY", right=True), Column("")))
         for each in candidates:
@@ -53,6 +56,8 @@ def _way(answer: Json) -> Iterator[str]:
         return
     chain = f", chain {arrival['chain']}" if arrival.get("chain") else ""
     yield f"arrives at {arrival['listener']}{chain}: {arrival['because']}"
+    if answer.get("passage"):
+        return
     hosts = answer.get("hosts") or ()
     found = next((each for each in hosts if each.get("matches")), None)
     if found:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from weft import names
 from weft.errors import BadRequest
+from weft.ir import listener as ir_listener
 from weft.ir import proxy as told
 from weft.ir import route as ir
 from weft.names import View
@@ -45,15 +46,26 @@ def from_gateway(
         host=given.host,
         notes=_notes(found, view),
     )
-    first = walk(found, _connection(found, names.gateway_listener(at), at), given)
-    if first is None:
+    name = names.gateway_listener(at)
+    listener = next((each for each in found.listeners if each.name == name), None)
+    if listener is None:
         return replace(base, summary=f"nobody listens at port {at} of the gateway's proxy")
+    tls = request.scheme == "https"
+    chains = tuple(each for each in listener.chains if _is_for(each, tls=tls))
+    if not chains:
+        takes = "takes no TLS" if tls else "takes TLS alone"
+        return replace(base, summary=f"port {at} {takes}: the connection is closed")
+    narrowed = replace(found, listeners=(replace(listener, chains=chains),))
+    first = walk(narrowed, _connection(found, name, at), given)
+    if first is None or first.chain is None or not isinstance(first.chain.action, ir_listener.Http):
+        lacks = "its certificate or what it trusts is missing, the notes say which"
+        return replace(base, summary=f"port {at} closes every connection: {lacks}")
     base = replace(
         base,
         arrival=Arrival(
             view.mode.value,
-            names.gateway_listener(at),
-            first.chain.name if first.chain else "",
+            name,
+            first.chain.name,
             first.configuration,
             f"the gateway listens at port {at}",
         ),
@@ -64,6 +76,12 @@ def from_gateway(
         summary = "no gateway route matches: the caller gets 404"
         return replace(base, status=404, summary=summary)
     return _led_on(reading, view, base, found, chosen, given)
+
+
+def _is_for(chain: ir_listener.Chain, *, tls: bool) -> bool:
+    """Whether a chain is for clients that speak TLS, or for those that do not."""
+    is_closed = isinstance(chain.action, ir_listener.Close)
+    return is_closed or (chain.tls is not None or chain.match.begins_with_tls) is tls
 
 
 def _listener_port(reading: Reading, view: View, port: int | None) -> int:

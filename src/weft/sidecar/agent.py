@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
             Ports(asked.ingress, asked.egress, asked.backends),
         )
         try:
-            with _intercepting(asked, directory) as interceptor:
+            with _intercepting(asked) as interceptor:
                 return Agent(asked, envoy, directory, wakeup, interceptor).run()
         finally:
             directory.give_back()
@@ -72,12 +72,12 @@ def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) ->
 
 
 @contextmanager
-def _intercepting(asked: Options, directory: Directory) -> Iterator[Interceptor | None]:
+def _intercepting(asked: Options) -> Iterator[Interceptor | None]:
     """The rules for the length of a block: before the first Envoy, and until after the last."""
     if asked.intercept is None:
         yield None
         return
-    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept), directory.path)
+    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept))
     interceptor.prepare()
     try:
         # What the workload sends is refused until there is a proxy, and never passes it by.

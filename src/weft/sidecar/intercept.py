@@ -41,15 +41,10 @@ _PRIVILEGE = (
 class Interceptor:
     """The rules of one network namespace."""
 
-    def __init__(self, asked: Interception, mark: int | None, lock_directory: str) -> None:
-        """
-        ``mark``: what Envoy's own connections carry, unless their owner tells them apart.
-
-        ``lock_directory``: where iptables may keep its lock, should /run not be ours.
-        """
+    def __init__(self, asked: Interception, mark: int | None) -> None:
+        """``mark``: what Envoy's own connections carry, unless their owner tells them apart."""
         self.asked = asked
         self.mark = mark
-        self._lock_directory = lock_directory
         self._lock: socket.socket | None = None
         self._families: tuple[Family, ...] = ()
         self._app_ports: tuple[int, ...] | None = None
@@ -140,9 +135,8 @@ class Interceptor:
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ)
         if not os.access("/run", os.W_OK):
-            # In a user namespace /run belongs to somebody else.
-            path = os.path.join(self._lock_directory, "xtables.lock")
-            environment.setdefault("XTABLES_LOCKFILE", path)
+            # In a user namespace /run belongs to somebody else; nobody shares its rules with us.
+            environment.setdefault("XTABLES_LOCKFILE", "/dev/null")
         return environment
 
     def _take_lock(self) -> None:

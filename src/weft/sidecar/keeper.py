@@ -34,6 +34,7 @@ class Keeper:
         """None too where the ports or the mode have changed since it was written."""
         if self.kept is not None:
             self._written = self.kept.to_json()
+            self.files = secrets.files(each["name"] for each in self.kept.secrets)
 
     def begin(self) -> None:
         """Another Envoy is in force: what the one before it had accepted says nothing of it."""
@@ -55,7 +56,7 @@ class Keeper:
                 path
                 for section in dump["configs"]
                 if section["@type"].endswith(".SecretsConfigDump")
-                for path in secrets.files(section)
+                for path in secrets.files(secrets.names(section))
             )
         except (Unreachable, KeyError, TypeError, AttributeError) as error:
             # An answer in another shape must not end a proxy that serves.

@@ -50,9 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if not given[INSTALL.dest] and not given[REMOVE.dest]:
         owned = asked.ignored_uid is not None or asked.ignored_gid is not None
         return show(asked, None if owned else MARK)
-    import tempfile  # Here alone: it brings random and hashlib with it.
-
-    interceptor = Interceptor(asked, None, tempfile.gettempdir())
+    interceptor = Interceptor(asked, None)
     if given[INSTALL.dest] and asked.ignored_uid is None and asked.ignored_gid is None:
         raise BadRequest(
             "whose connections are the proxy's own?",

@@ -1,18 +1,20 @@
 """
 Secrets that Envoy was told: found in its own account, said to it again from files, and their files watched.
 
-Envoy shows a certificate and the paths of files, and hides private keys. What it shows
-can be kept for a start without the control plane, each secret in a file of its own, so
-that one that cannot be read costs only what uses it.
+Envoy shows what it read and hides private keys; the names of secrets that are files say
+which. So these, and trust, can be kept for a start without the control plane, each in a
+file of its own, so that one that cannot be read costs only what uses it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
+
+from weft.names import parse_file_secret
 
 Json = dict[str, Any]
 
@@ -23,17 +25,44 @@ _REDACTED = "[redacted]"
 
 
 def told(section: Json) -> dict[str, Json]:
-    """The secrets of a ``SecretsConfigDump`` that are shown whole, by name."""
+    """The secrets of a ``SecretsConfigDump`` that can be said again, by name."""
     return {
-        secret["name"]: secret
-        for secret in _secrets(section)
-        if "name" in secret and not _hidden(secret)
+        name: secret
+        for name, shown in _secrets(section).items()
+        if (secret := _of_files(name) or ({} if _hidden(shown) else shown))
     }
 
 
-def files(section: Json) -> tuple[str, ...]:
-    """The files that the secrets of a ``SecretsConfigDump`` are read from."""
-    return tuple(sorted({path for secret in _secrets(section) for path in _filenames(secret)}))
+def names(section: Json) -> tuple[str, ...]:
+    """Of all secrets that a ``SecretsConfigDump`` lists, also of those that could not be used."""
+    return tuple(_secrets(section))
+
+
+def files(names: Iterable[str]) -> tuple[str, ...]:
+    """The files that secrets of these names are read from."""
+    return tuple(sorted({path for name in names for path in parse_file_secret(name)}))
+
+
+def _of_files(name: str) -> Json:
+    """A secret of files, which Envoy shows with what it read; empty for any other."""
+    match parse_file_secret(name):
+        case chain, key:
+            content: Json = {
+                "tls_certificate": {
+                    "certificate_chain": {"filename": _in_a_directory(chain)},
+                    "private_key": {"filename": _in_a_directory(key)},
+                }
+            }
+        case (path,):
+            content = {"validation_context": {"trusted_ca": {"filename": _in_a_directory(path)}}}
+        case _:
+            return {}
+    return {"name": name, **content}
+
+
+def _in_a_directory(path: str) -> str:
+    # Envoy watches the directory of a file, and takes no path without one.
+    return path if "/" in path else f"./{path}"
 
 
 def from_files(value: Any, paths: dict[str, str]) -> Any:
@@ -63,11 +92,14 @@ def response(secret: Json) -> bytes:
     return json.dumps({"resources": [{"@type": _TYPE, **_plain(secret)}]}).encode()
 
 
-def _secrets(section: Json) -> Iterator[Json]:
-    for members in ("dynamic_active_secrets", "dynamic_warming_secrets"):
-        for entry in section.get(members, ()):
-            if isinstance(secret := entry.get("secret"), dict):
-                yield _plain(secret)
+def _secrets(section: Json) -> dict[str, Json]:
+    """By name; Envoy lists one that it could not use with its name alone."""
+    return {
+        entry["name"]: _plain(entry.get("secret") or {})
+        for members in ("dynamic_active_secrets", "dynamic_warming_secrets")
+        for entry in section.get(members, ())
+        if "name" in entry
+    }
 
 
 def _plain(secret: Json) -> Json:
@@ -84,21 +116,6 @@ def _hidden(value: Any) -> bool:
             return any(map(_hidden, value.values()))
         case _:
             return False
-
-
-def _filenames(value: Any) -> Iterator[str]:
-    match value:
-        case list():
-            for item in value:
-                yield from _filenames(item)
-        case dict():
-            for key, item in value.items():
-                if key == "filename" and isinstance(item, str):
-                    yield item
-                else:
-                    yield from _filenames(item)
-        case _:
-            pass
 
 
 # --- files that change in place --------------------------------------------------------------
@@ -129,9 +146,10 @@ class Watched:
         self._next = now + LOOK_SECONDS
         seen = {path: _sight(path) for path in paths}
         before, self._seen = self._seen, seen
-        changed = {path for path in seen if path in before and before[path] != seen[path]}
+        # One that is seen for the first time may have changed since Envoy read it.
+        changed = {path for path in seen if path not in before or before[path] != seen[path]}
         settled = {path for path in self._changing - changed if seen.get(path)}
-        self._in_place |= {p for p in changed if _inode(before[p]) == _inode(seen[p])}
+        self._in_place |= {p for p in changed & before.keys() if _same(before[p], seen[p])}
         self._changing = changed
         for directory in sorted({os.path.dirname(path) for path in settled}):
             inside = {path for path in settled if os.path.dirname(path) == directory}
@@ -167,5 +185,6 @@ def _sight(path: str) -> _Sight:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _inode(sight: _Sight) -> int | None:
-    return sight[0] if sight else None
+def _same(before: _Sight, now: _Sight) -> bool:
+    """Whether it is the same file, whatever is in it."""
+    return before is not None and now is not None and before[0] == now[0]

@@ -132,3 +132,18 @@ def test_the_sockets_of_explicit_mode_make_no_difference() -> None:
     view = view_of(FRONT, Mode.EXPLICIT, ports)
     found = why(state_from(MESH), "shop", "x", Request(path="/color/tell"), port=8080, view=view)
     assert (passage(found).route, found.route) == ("color", "tell")
+
+
+def test_whether_a_client_speaks_tls_is_part_of_the_way() -> None:
+    def at(mode: str | None, scheme: str) -> Explanation:
+        file = {"certificateChain": "/c.pem", "privateKey": "/k.pem"}
+        tls = {"tls": {"mode": mode, "certificate": {"file": file}}} if mode else {}
+        listener = {"portMapping": {"port": 8080, "protocol": "http"}, **tls}
+        front = {"listeners": [listener], "routes": {"all": leads("white.local", "/")}}
+        mesh = {**MESH, "gateways": {"front": front}, "services": {**MESH["services"], "white.local": "node white"}}  # fmt: skip
+        return why(state_from(mesh), "shop", "x", Request(scheme=scheme), view=view_of(FRONT))
+
+    assert "port 8080 takes TLS alone" in at("STRICT", "http").summary
+    assert "port 8080 takes no TLS" in at(None, "https").summary
+    for mode, scheme in (("STRICT", "https"), ("PERMISSIVE", "https"), ("PERMISSIVE", "http"), (None, "http")):  # fmt: skip
+        assert at(mode, scheme).route == "white"

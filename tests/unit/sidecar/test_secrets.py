@@ -21,10 +21,10 @@ def secret(name: str, **content: Any) -> dict[str, Any]:
 
 
 FILES = secret(
-    "certificate:/c.pem:/c.key",
+    "certificate:/c.pem:c.key",
     tls_certificate={
-        "certificate_chain": {"filename": "/c.pem"},
-        "private_key": {"filename": "/c.key"},
+        "certificate_chain": {"inline_bytes": "UEVN"},
+        "private_key": {"inline_bytes": "W3JlZGFjdGVkXQ=="},
     },
 )
 HIDDEN = secret(
@@ -34,18 +34,32 @@ HIDDEN = secret(
         "private_key": {"inline_string": "[redacted]"},
     },
 )
+TRUST = secret("authorities:arn", validation_context={"trusted_ca": {"inline_string": "PEM"}})
 SECTION = {
-    "dynamic_active_secrets": [FILES, HIDDEN],
-    "dynamic_warming_secrets": [
-        secret("trust:/ca.pem", validation_context={"trusted_ca": {"filename": "/ca.pem"}}),
-        {"name": "not here yet"},
-    ],
+    "dynamic_active_secrets": [FILES, HIDDEN, TRUST],
+    "dynamic_warming_secrets": [{"name": "trust:/ca.pem"}],
 }
 
 
-def test_what_envoy_hides_is_not_among_what_is_kept() -> None:
-    assert set(secrets.told(SECTION)) == {"certificate:/c.pem:/c.key", "trust:/ca.pem"}
-    assert secrets.files(SECTION) == ("/c.key", "/c.pem", "/ca.pem")
+def test_files_are_kept_by_their_paths_and_what_envoy_hides_is_not() -> None:
+    assert secrets.told(SECTION) == {
+        "certificate:/c.pem:c.key": {
+            "name": "certificate:/c.pem:c.key",
+            "tls_certificate": {
+                "certificate_chain": {"filename": "/c.pem"},
+                "private_key": {"filename": "./c.key"},
+            },
+        },
+        "authorities:arn": {
+            "name": "authorities:arn",
+            "validation_context": {"trusted_ca": {"inline_string": "PEM"}},
+        },
+        "trust:/ca.pem": {
+            "name": "trust:/ca.pem",
+            "validation_context": {"trusted_ca": {"filename": "/ca.pem"}},
+        },
+    }
+    assert secrets.files(secrets.names(SECTION)) == ("/c.pem", "/ca.pem", "c.key")
 
 
 def test_a_secret_that_is_kept_is_read_from_its_file_instead_of_the_control_plane() -> None:
@@ -64,7 +78,7 @@ def test_a_secret_that_is_kept_is_read_from_its_file_instead_of_the_control_plan
 def test_the_file_of_a_secret_is_a_response_of_its_own() -> None:
     (resource,) = json.loads(secrets.response(FILES["secret"]))["resources"]
     assert resource["@type"] == TYPE
-    assert resource["name"] == "certificate:/c.pem:/c.key"
+    assert resource["name"] == "certificate:/c.pem:c.key"
 
 
 class Directory:
@@ -86,6 +100,9 @@ class Directory:
 
         monkeypatch.setattr(os, "rename", noticed)
         self.look()
+        self.look()
+        assert self.renames == [str(path)], "it may have changed since Envoy read it"
+        self.renames.clear()
 
     def look(self) -> None:
         self.now += secrets.LOOK_SECONDS
