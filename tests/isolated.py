@@ -31,10 +31,11 @@ needs_root = pytest.mark.skipif(
 FETCH = """
 import http.client, sys
 host, port, path, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+headers = {"Host": sys.argv[5]} if sys.argv[5:] else {}
 for _ in range(count):
     try:
         connection = http.client.HTTPConnection(host, port, timeout=5)
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         print(answer.status, answer.read().decode())
     except (OSError, http.client.HTTPException) as error:
@@ -58,11 +59,18 @@ def inside(running: Demo, workload: str, *command: str) -> str:
 
 
 def fetch(
-    running: Demo, workload: str, host: str, port: int, *, path: str = "/", count: int = 1
+    running: Demo,
+    workload: str,
+    host: str,
+    port: int,
+    *,
+    path: str = "/",
+    count: int = 1,
+    named: str = "",
 ) -> list[str]:
-    """Status and body of each request that is made beside a workload."""
-    said = inside(running, workload, running.python, "-c", FETCH, host, str(port), path, str(count))
-    return said.splitlines()
+    """Status and body of each request that is made beside a workload; ``named`` as the host."""
+    asked = (host, str(port), path, str(count), *([named] if named else []))
+    return inside(running, workload, running.python, "-c", FETCH, *asked).splitlines()
 
 
 def nat_rules(said: str) -> list[str]:
