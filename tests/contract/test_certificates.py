@@ -369,6 +369,7 @@ def test_authorities_are_made_listed_and_kept_while_they_have_certificates(cli: 
     assert "new key is trusted, old one signs" in rotated.out
     assert cli("cert", "authority", "show", "corporate").out.count("BEGIN") == 2
     assert cli("cert", "authority", "rotate", "corporate").code == 5
+    assert f"{CA_ARN.format('corporate')} changes its key: trusting" in cli("status").out
     assert cli("cert", "authority", "delete", "corporate", "--force").code == 0
 
 

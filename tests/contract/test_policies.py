@@ -203,3 +203,29 @@ def test_nobody_sets_policies_in_a_mesh_of_another_account(weft: Served, method:
     body = None if method == "DELETE" else {"reroute": True}
     reply = policy(weft, method, "mesh/m@111122223333", body)
     assert reply.status in (403, 404)
+
+
+def test_policies_are_judged_with_the_definitions_they_come_with(weft: Served) -> None:
+    resources = [
+        {
+            "kind": "mesh",
+            "meshName": "judged",
+            "spec": {"egressFilter": {"type": "DROP_ALL"}},
+        }
+    ]
+
+    def codes(policies: Any) -> set[str]:
+        body = {"resources": resources, "policies": policies, "alone": True}
+        reply = weft.request("POST", "/weft/v1/checks", body)
+        assert reply.status == 200, reply.body
+        return {each["code"] for each in reply.body["findings"]}
+
+    assert "WEFT-716" in codes([])
+    found = codes(
+        [
+            {"for": "mesh/judged", "amazonaws": True},
+            {"for": "mesh/judged/virtualService/s", "retryPolicy": RETRY},
+        ]
+    )
+    assert "WEFT-716" not in found
+    assert "WEFT-711" in found

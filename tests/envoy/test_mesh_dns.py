@@ -231,7 +231,7 @@ async def _address(web: Workload, name: str) -> str:
 async def test_names_are_answered_while_envoy_is_killed_and_started_again(web: Workload) -> None:
     before = await _address(web, "db-a.mesh.local")
     # What it has in force is read twice a second.
-    kept = web.directory / "data"
+    kept = web.directory / "web" / "data"
     await eventually(
         lambda: any("db-a.mesh.local" in each.read_text() for each in kept.rglob("snap.json"))
     )

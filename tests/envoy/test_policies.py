@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,11 +13,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.builders import state_from, view_of
+from tests.builders import http_route, state_from, to, view_of
 from tests.envoy.programmed import ID, PLAN, Programmed, programmed
 from tests.envoy.running import Upstream, ask, free_ports, upstream
 from tests.envoy.swapped import Swapped, swapped
-from weft.names import Mode, Ports
+from tests.shares import assert_shares
+from weft.names import BackendPort, Mode, Ports
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate
 
@@ -64,6 +67,71 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
         outside = await stack.enter_async_context(upstream("outside"))
         envoy = await stack.enter_async_context(swapped(tmp_path_factory.mktemp("policies")))
         yield Bench(envoy, egress, server, outside)
+
+
+async def served(bench: Bench, said: dict[str, Any], host: str, count: int) -> Counter[int]:
+    """The statuses of so many requests to a mesh of one's own."""
+    view = view_of("web", Mode.EXPLICIT, Ports(egress=bench.egress))
+    await bench.envoy.say(translate(resolve(state_from(said), view)))
+    head = f"GET / HTTP/1.1\nHost: {host}"
+    return Counter([(await ask(bench.egress, head)).status for _ in range(count)])
+
+
+async def test_a_target_found_by_dns_keeps_its_share_and_what_fails_goes_elsewhere(
+    bench: Bench,
+) -> None:
+    (nobody,) = free_ports(1)
+    found = {"serviceDiscovery": {"dns": {"hostname": "localhost", "ipPreference": "IPv4_ONLY"}}}
+    said: dict[str, Any] = {
+        "nodes": {
+            "web": {"calls": ["shop.local"]},
+            "here": {"listen": "9080/http"},
+            "gone": {"listen": f"{nobody}/http", **found},
+        },
+        "services": {"shop.local": "router shop"},
+        "routers": {
+            "shop": {"listen": "9080/http", "routes": {"all": http_route("here:1", "gone:1")}}
+        },
+        "instances": {"here": {"i": {9080: f"127.0.0.1:{bench.server.port}"}}},
+        "policies": {"mesh": {"reroute": True}},
+    }
+    assert await served(bench, said, "shop.local:9080", 40) == {200: 40}
+    del said["policies"]
+    fails = await served(bench, said, "shop.local:9080", 40)
+    assert_shares(Counter(map(str, fails.elements())), {"200": 0.5, "503": 0.5})
+
+
+async def test_connections_of_a_tcp_route_go_to_the_living(bench: Bench) -> None:
+    (local,) = free_ports(1)
+    split = {"tcpRoute": {"action": to("one:1", "two:1")}}
+    said: dict[str, Any] = {
+        "nodes": {
+            "web": {"calls": ["raw.local"]},
+            "one": {"listen": "9070/tcp"},
+            "two": {"listen": "9070/tcp"},
+        },
+        "services": {"raw.local": "router raw"},
+        "routers": {"raw": {"listen": "9070/tcp", "routes": {"all": split}}},
+        "instances": {"one": {"i": {9070: f"127.0.0.1:{bench.outside.port}"}}},
+        "forgotten": ["two"],
+        "policies": {"virtualRouter/raw/route/all": {"reroute": True}},
+    }
+    ports = Ports(egress=bench.egress, backends=(BackendPort("raw.local", 9070, local),))
+    view = view_of("web", Mode.EXPLICIT, ports)
+
+    async def answered() -> int:
+        await bench.envoy.say(translate(resolve(state_from(said), view)))
+        count = 0
+        for _ in range(20):
+            try:
+                count += (await ask(local, "GET / HTTP/1.1\nHost: x")).status == 200
+            except (OSError, asyncio.IncompleteReadError):
+                continue
+        return count
+
+    assert await answered() == 20
+    del said["policies"]
+    assert 0 < await answered() < 20
 
 
 async def test_a_service_without_a_router_has_the_retries_of_its_policy(bench: Bench) -> None:

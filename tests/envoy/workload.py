@@ -221,21 +221,22 @@ async def begin(
     return made
 
 
-async def start(stack: AsyncExitStack, web: Workload) -> None:
-    """Its sidecar, ready, and the program that calls others."""
-    directory = web.directory
+async def sidecar_of(
+    stack: AsyncExitStack, web: Workload, node: str, inside: Namespace, *arguments: str
+) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
+    """A sidecar with rules in a namespace, and what it said once it was ready."""
+    directory = web.directory / node
+    directory.mkdir()
     ready = directory / "ready.json"
     log = stack.enter_context((directory / "sidecar.log").open("wb"))
     sidecar = await asyncio.create_subprocess_exec(
-        *web.inside.command(sys.executable, "-m", "weft", "sidecar"),
-        *("--proxy", "mesh/shop/virtualNode/web", "--intercept", "--dns", "127.0.0.1"),
-        *("--dns-upstream", "127.0.0.53", "--xds", str(web.running.settings.xds)),
+        *inside.command(sys.executable, "-m", "weft", "sidecar", "--intercept"),
+        *("--proxy", f"mesh/shop/virtualNode/{node}", "--xds", str(web.running.settings.xds)),
         *("--data", str(directory / "data"), "--ready-file", str(ready), "--drain-time", "1s"),
+        *arguments,
         stderr=log,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(SRC)},
     )
-
-    web.sidecar = sidecar
 
     async def stop() -> None:
         if sidecar.returncode is None:
@@ -249,7 +250,13 @@ async def start(stack: AsyncExitStack, web: Workload) -> None:
         return ready.exists()
 
     await eventually(is_ready)
-    web.status = json.loads(ready.read_text())
+    return sidecar, json.loads(ready.read_text())
+
+
+async def start(stack: AsyncExitStack, web: Workload) -> None:
+    """Its sidecar, ready, and the program that calls others."""
+    names = ("--dns", "127.0.0.1", "--dns-upstream", "127.0.0.53")
+    web.sidecar, web.status = await sidecar_of(stack, web, "web", web.inside, *names)
     web.client = await asyncio.create_subprocess_exec(
         *web.inside.command(sys.executable, "-c", CLIENT, resolv_conf=web.resolv_conf),
         stdin=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ from weft.checks.catalogue import check, in_order, refused
 from weft.checks.finding import Finding
 from weft.checks.proposal import propose, with_meshes
 from weft.clock import Clock
-from weft.store.change import Put
+from weft.store.change import Keep, Put
 from weft.store.state import MeshState
 
 
@@ -17,6 +17,7 @@ def judged(
     clock: Clock,
     account: str,
     *,
+    policies: Sequence[Keep] = (),
     on: tuple[MeshState, Sequence[Finding]] | None,
 ) -> tuple[Finding, ...]:
     """
@@ -26,9 +27,9 @@ def judged(
     about these definitions is said again. None judges them alone, in meshes of their own.
     """
     state, before = on or (MeshState(), ())
-    proposal = propose(state, steps if on else with_meshes(steps), clock, account)
+    proposal = propose(state, steps if on else with_meshes(steps), clock, account, policies)
     known = set(before)
-    about = {str(step.key) for step in steps}
+    about = {str(step.key) for step in steps} | {kept.name for kept in policies}
     after = check(proposal.state)
     brought = [each for each in after if each not in known or each.key in about]
     return in_order([*refused(proposal.refusals), *brought])

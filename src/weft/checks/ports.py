@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from weft.checks.finding import Check, Found, Severity
 from weft.checks.scope import Mesh
 from weft.ir.cluster import Protocol
+from weft.model.virtual_gateway import GatewayRouteSpec
+from weft.model.virtual_node import ByDns
 from weft.names import Key, Kind
 from weft.resolve.outbound import service_name
 
@@ -21,7 +23,8 @@ def tcp_backends_on_one_port(mesh: Mesh) -> Iterator[Found]:
             yield Found(
                 key,
                 "spec.backends",
-                f"{', '.join(tcp)} all speak TCP on port {port}; only {tcp[0]} is reached",
+                f"{', '.join(tcp)} all speak TCP on port {port}; without mesh DNS only {tcp[0]} "
+                "is reached",
             )
 
 
@@ -34,7 +37,7 @@ def families_on_one_port(mesh: Mesh) -> Iterator[Found]:
                 key,
                 "spec.backends",
                 f"on port {port}, {', '.join(http)} speaks HTTP and {', '.join(tcp)} TCP; "
-                f"{holders[0][0]} keeps the port",
+                f"without mesh DNS {holders[0][0]} keeps the port",
             )
 
 
@@ -66,6 +69,40 @@ def listeners_without_route(mesh: Mesh) -> Iterator[Found]:
             if port not in matched:
                 key = mesh.of(Kind.VIRTUAL_ROUTER, name)
                 yield Found(key, f"spec.listeners[{i}]", f"no route of it matches port {port}")
+
+
+def gateway_listeners_without_route(mesh: Mesh) -> Iterator[Found]:
+    for name, gateway in mesh.gateways.items():
+        found = mesh.gateway_routes_of[name]
+        specs = [each.spec for each in found if isinstance(each.spec, GatewayRouteSpec)]
+        matched = {spec.route.match.port for spec in specs}
+        if not specs or None in matched:
+            continue
+        for i, listener in enumerate(gateway.listeners):
+            port = listener.port_mapping.port
+            if port not in matched:
+                key = mesh.of(Kind.VIRTUAL_GATEWAY, name)
+                yield Found(
+                    key, f"spec.listeners[{i}]", f"no gateway route of it matches port {port}"
+                )
+
+
+def ports_of_nodes_under_the_services_name(mesh: Mesh) -> Iterator[Found]:
+    for name, services in mesh.services_of_router.items():
+        for service in services:
+            ports = {at.port for at in mesh.ports(service)}
+            for target in mesh.targets(service):
+                found = mesh.nodes[target.node].service_discovery
+                if not isinstance(found, ByDns) or not ports or target.port in ports:
+                    continue
+                if found.dns.hostname.lower() == service.lower():
+                    yield Found(
+                        mesh.of(Kind.VIRTUAL_ROUTER, name),
+                        "spec.listeners",
+                        f"{service} is called at {', '.join(map(str, sorted(ports)))}; at "
+                        f"{target.port}, where {target.node} listens under the same name, no "
+                        "route serves it",
+                    )
 
 
 def portless_routers(mesh: Mesh) -> Iterator[Found]:
@@ -138,19 +175,22 @@ CHECKS = (
     Check(
         "WEFT-201",
         "Two TCP backends want one port",
-        Severity.ERROR,
-        "A TCP connection says only to which port it was made, so a port can lead to one TCP "
-        "backend; connections meant for the others arrive at the first (by name).",
-        "Give each TCP service a port of its own: the router's listener, or the node's.",
+        Severity.WARNING,
+        "A TCP connection says only to which port it was made. In transparent mode each is reached "
+        "where mesh DNS gives it an address of its own, in explicit mode at a socket of its own; "
+        "elsewhere connections meant for the others arrive at the first (by name).",
+        "Switch mesh DNS on (weft sidecar --dns), or give each TCP service a port of its own: the "
+        "router's listener, or the node's.",
         tcp_backends_on_one_port,
     ),
     Check(
         "WEFT-202",
         "HTTP and TCP backends share a port",
-        Severity.ERROR,
-        "A port is either read as HTTP or passed on as it is. The first backend (by name) decides, "
-        "and the others cannot be reached.",
-        "Give the TCP service a port of its own.",
+        Severity.WARNING,
+        "Connections to a port are either read as HTTP or passed on as they are. In transparent "
+        "mode the address decides where mesh DNS gives each service its own; elsewhere the first "
+        "backend (by name) does, and the others cannot be reached.",
+        "Switch mesh DNS on (weft sidecar --dns), or give the TCP service a port of its own.",
         families_on_one_port,
     ),
     Check(
@@ -204,5 +244,23 @@ CHECKS = (
         "fails with a protocol error.",
         "Declare the listener (and its routes) as tcp, or let the proxy end TLS.",
         https_as_http,
+    ),
+    Check(
+        "WEFT-209",
+        "No gateway route leads on from a gateway's listener",
+        Severity.ERROR,
+        "Every route of the gateway matches another port, so requests at this one end with 404.",
+        "Add a gateway route whose match has this port, or remove the listener.",
+        gateway_listeners_without_route,
+    ),
+    Check(
+        "WEFT-210",
+        "A service has another port than the node of the same name",
+        Severity.INFO,
+        "Clients call a service at the ports of its router. Called at the node's port by the same "
+        "host name, no route serves them: connections are closed, or with ALLOW_ALL and without "
+        "mesh DNS pass the mesh by.",
+        "Call the service at the router's port, or give the router's listener the node's port.",
+        ports_of_nodes_under_the_services_name,
     ),
 )

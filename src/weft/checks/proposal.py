@@ -10,7 +10,7 @@ from weft.clock import Clock
 from weft.errors import Invalid, NotFound, Problem, WeftError
 from weft.names import Key
 from weft.store.admission import considered
-from weft.store.change import Put
+from weft.store.change import Keep, Put
 from weft.store.state import MeshState
 
 
@@ -30,9 +30,15 @@ class Proposal:
     refusals: tuple[Refusal, ...]
 
 
-def propose(state: MeshState, steps: Sequence[Put], clock: Clock, account: str) -> Proposal:
-    """Put definitions on a state, without writing anything."""
-    admitted, errors = considered(state, steps, clock, account)
+def propose(
+    state: MeshState,
+    steps: Sequence[Put],
+    clock: Clock,
+    account: str,
+    policies: Sequence[Keep] = (),
+) -> Proposal:
+    """Put definitions on a state, and Weft's own policies with them, without writing anything."""
+    admitted, errors = considered(state, [*steps, *policies], clock, account)
     return Proposal(
         admitted.draft.state,
         tuple(Refusal(key, error) for key, error in errors if key is not None),

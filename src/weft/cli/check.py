@@ -63,9 +63,12 @@ def check(session: Session, *, files: tuple[str, ...], alone: bool, severity: st
 def judged(session: Session, loaded: Loaded, severity: str) -> dict[str, Any]:
     """The control plane's findings about files, as they would stand on what there is."""
     resources = [{"kind": each.kind.value, **each.body} for each in loaded.definitions]
+    body: dict[str, Any] = {"resources": resources}
+    if loaded.policies:
+        body["policies"] = [each.item for each in loaded.policies]
     try:
         answer: dict[str, Any] = session.client.post(
-            f"/weft/v1/checks?severity={severity}", {"resources": resources}
+            f"/weft/v1/checks?severity={severity}", body
         ).body
     except Invalid as error:
         raise refused_by_control_plane(error, loaded) from None
@@ -79,9 +82,11 @@ def judged_alone(loaded: Loaded, severity: str) -> dict[str, Any]:
     from weft.checks.judgement import judged
     from weft.checks.report import report
     from weft.clock import SystemClock
+    from weft.model.policy import POLICIES
     from weft.names import DEFAULT_ACCOUNT
-    from weft.store.change import Put
+    from weft.store.change import Keep, Put
 
+    policies = [Keep(POLICIES, str(each.key), each.body) for each in loaded.policies]
     steps = [
         Put(
             each.key,
@@ -90,7 +95,7 @@ def judged_alone(loaded: Loaded, severity: str) -> dict[str, Any]:
         )
         for each in loaded.definitions
     ]
-    found = judged(steps, SystemClock(), DEFAULT_ACCOUNT, on=None)
+    found = judged(steps, SystemClock(), DEFAULT_ACCOUNT, policies=policies, on=None)
     return report(found, revision=None, least=Severity(severity), codes=PROPOSED)
 
 

@@ -60,6 +60,11 @@ def _draw(session: Session, answer: dict[str, Any]) -> None:
         session.event(Glyph.NOTE, f"rerouted: {short(str(each['route']))}: {each['message']}")
     for failure in answer.get("failures") or ():
         session.event(Glyph.BAD, f"{failure.get('proxy')}: {failure.get('reason')}")
+    certificates = answer.get("certificates") or {}
+    for each in certificates.get("notRenewed") or ():
+        session.event(Glyph.BAD, f"{each.get('arn')} could not be renewed: {each.get('reason')}")
+    for each in certificates.get("changingKey") or ():
+        session.event(Glyph.PENDING, f"{each.get('arn')} changes its key: {each.get('phase')}")
     if (answer.get("proxies") or {}).get("rejected"):
         for proxy in session.client.get("/weft/v1/proxies")["proxies"]:
             for refusal in refusals(proxy):

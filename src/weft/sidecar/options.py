@@ -255,7 +255,7 @@ and start it from the last accepted configuration while the control plane is awa
 _EPILOG = """\
 Each option may be given as an environment variable, named in brackets; a flag wins.
 Options that may be repeated are separated by commas there.
-The variables of App Mesh's Envoy image are understood, too: docs/sidecar.md lists them.
+The variables of App Mesh's Envoy image are understood, too: docs/app-mesh-image.md.
 weft sidecar ready waits until a sidecar is ready.
 
 Examples:
@@ -412,7 +412,7 @@ def options(
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
-    dns_options.refuse(made.dns, made.dns_upstreams, made.mode)
+    dns_options.refuse(made.dns, made.dns_upstreams, made.proxy, made.mode)
     return made
 
 

@@ -119,7 +119,7 @@ def lists(*nodes: str, protocol: str = "tcp", ports: tuple[int, ...] = (7000,)) 
     }
 
 
-def gateway(routes: Said, listen: str = "8080/http") -> Said:
+def gateway(routes: Said, listen: str | list[str] = "8080/http") -> Said:
     return shop(gateways={"front": {"listen": listen, "routes": routes}})
 
 
@@ -136,6 +136,12 @@ def gateway_route(prefix: str = "/", kind: str = "httpRoute", **more: Any) -> Sa
     target = {"target": {"virtualService": {"virtualServiceName": "shop.local"}}}
     match = {"serviceName": "s"} if kind == "grpcRoute" else {"prefix": prefix}
     return {kind: {"match": match, "action": target}, **more}
+
+
+def gateway_route_at(port: int) -> Said:
+    found = gateway_route()
+    found["httpRoute"]["match"]["port"] = port
+    return found
 
 
 def by_dns(**more: Any) -> Said:
@@ -249,6 +255,17 @@ CASES: dict[str, tuple[Said, Said]] = {
         shop(node=TWO_PORTS, services={"shop.local": "node shop"}, routers={}),
     ),
     "WEFT-208": (shop(node={"listen": "443/http"}), shop(node={"listen": "443/tcp"}, routers={})),
+    "WEFT-209": (
+        gateway({"all": gateway_route_at(8080)}, ["8080/http", "8081/http"]),
+        gateway(
+            {"all": gateway_route_at(8080), "more": gateway_route_at(8081)},
+            ["8080/http", "8081/http"],
+        ),
+    ),
+    "WEFT-210": (
+        shop(node=by_dns(hostname="shop.local")),
+        shop(node={**by_dns(hostname="Shop.local"), "listen": "80/http"}),
+    ),
     "WEFT-301": (
         shop(
             routes={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.sidecar.image import GATEWAY, WEB, both, changed, made, read
 from weft.errors import BadRequest
 from weft.names import Tracing
 from weft.sidecar.app_mesh import AgentApi
+from weft.sidecar.options import FLAGS
 from weft.sidecar.variables import NO_LONGER, RANGES
 
 ARN = f"arn:aws:appmesh:eu-west-1:123456789012:{WEB}"
@@ -526,3 +528,25 @@ def test_an_empty_bootstrap_is_none(tmp_path: Path) -> None:
     file = tmp_path / "envoy.yaml"
     file.touch()
     assert made(ENVOY_CONFIG_FILE=str(file)) == made()
+
+
+# --- the page -------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "app-mesh-image.md").read_text(encoding="utf-8")
+INTERCEPTION = (ROOT / "docs" / "sidecar.md").read_text(encoding="utf-8")
+READERS = ("app_mesh", "tracers", "statistics", "documents", "platform_info", "readiness")
+
+
+def test_every_variable_is_documented() -> None:
+    text = "".join((ROOT / f"src/weft/sidecar/{name}.py").read_text() for name in READERS)
+    words = set(re.findall(r'"([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)"', text))
+    read_here = {name for name in words if not name.startswith("WEFT_")} - {"STRICT_DNS"}
+    stands_in = {name for flag in FLAGS for name in flag.variables} - {"ENVOY"}
+    known = read_here | set(RANGES) | {n for n in stands_in if not n.startswith("WEFT_")}
+    assert len(known) > 60
+    assert [name for name in sorted(known) if f"`{name}`" not in PAGE + INTERCEPTION] == []
+
+
+def test_what_has_no_effect_is_documented_with_its_reason() -> None:
+    assert [name for name, why in NO_LONGER.items() if f"| `{name}` | {why} |" not in PAGE] == []

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from weft.api.cloudformation.certificates import StackCertificates
 from weft.api.cloudformation.placing import findings_of
 from weft.api.cloudformation.removal import removal
 from weft.api.parts import Parts
@@ -120,6 +121,7 @@ class Stacks:
     def __init__(self, parts: Parts) -> None:
         self._store = parts.store
         self._clock = parts.clock
+        self._certificates = StackCertificates(parts)
         self.region = parts.settings.region
         self.account = parts.settings.account
         self.turn = asyncio.Lock()
@@ -194,21 +196,23 @@ class Stacks:
             stack, happened, planned.place.at, planned.wanted.token, self._store.state
         )
         try:
-            applied = await self._decided(
-                planned.state,
-                [
-                    *planned.plan.steps,
-                    Keep(STACKS, stack.name, stack.to_document()),
-                    *steps,
-                    *self._given(planned),
-                    *also,
-                ],
-                author,
-                note,
-            )
+            async with self._certificates.made(planned.plan, author):
+                applied = await self._decided(
+                    planned.state,
+                    [
+                        *planned.plan.steps,
+                        Keep(STACKS, stack.name, stack.to_document()),
+                        *steps,
+                        *self._given(planned),
+                        *also,
+                    ],
+                    author,
+                    note,
+                )
         except _OF_A_RESOURCE as error:
             found = findings_of(error, planned.plan.owners)
             return await self._not_written(planned, found, author, verb, note, on_failure)
+        await self._certificates.forget_left(planned.plan, author)
         return Written(stack, planned.plan, applied.revision, changed=True)
 
     async def tried(self, planned: Planned, author: Author) -> list[Finding]:
@@ -366,6 +370,7 @@ class Stacks:
                     raise
                 findings = findings_of(error, made.owners)
             else:
+                await self._certificates.forget(made.going, author)
                 return made.gone, applied.revision
         if not record_failure:
             found = parse(stack.template).document

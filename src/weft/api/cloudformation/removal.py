@@ -17,6 +17,7 @@ from weft.manifests.cloudformation.stack import (
     MAX_DELETED,
     STACKS,
     Stack,
+    StackResource,
     deleted_stacks,
     importers,
     remembered,
@@ -38,6 +39,8 @@ class Removal:
     """Logical ids by the keys of what goes."""
     findings: tuple[Finding, ...]
     """Why it cannot be."""
+    going: tuple[StackResource, ...] = ()
+    """What goes with it."""
 
 
 def removal(state: MeshState, stack: Stack, retain: frozenset[str], at: int, token: str) -> Removal:
@@ -85,6 +88,7 @@ def removal(state: MeshState, stack: Stack, retain: frozenset[str], at: int, tok
         (*steps, *cloud_map.steps, *forgetting, *remembering),
         owners,
         tuple(findings),
+        tuple(going.values()),
     )
 
 

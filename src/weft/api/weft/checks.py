@@ -11,6 +11,7 @@ from weft.api.appmesh import accounts, inputs
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.apply import MAX_BODY_BYTES, Apply
+from weft.api.weft.policies import steps_of
 from weft.checks.catalogue import (
     PROPOSED,
     STANDING,
@@ -24,7 +25,7 @@ from weft.checks.proxies import Observed
 from weft.checks.report import report
 from weft.errors import Invalid, NotFound, Problem
 from weft.names import Key
-from weft.store.change import Put
+from weft.store.change import Keep, Put
 from weft.store.rules import Missing
 from weft.store.state import MeshState
 
@@ -62,29 +63,35 @@ class Checks:
         least = _severity(call.known_query("severity"))
         body = await call.json_object(most_bytes=MAX_BODY_BYTES)
         found: list[Problem] = []
-        inputs.members(body, ("resources", "alone"), found)
+        inputs.members(body, ("resources", "policies", "alone"), found)
         alone = body.get("alone") or False
         if not isinstance(alone, bool):
             found.append(Problem("alone", "must be true or false"))
-        items = self._apply.items(body.get("resources"), (), found, accounts.caller_account(call))
+        policies = steps_of(body.get("policies"), found, call, self._parts.settings.account)
+        resources = [] if policies and body.get("resources") is None else body.get("resources")
+        items = self._apply.items(resources, (), found, accounts.caller_account(call))
         if found:
             raise Invalid(found)
         steps = [item.step for item in items if item.step]
         state = self._store.state
         before = () if alone else await self._standing(state)
         async with self._turn:
-            return await asyncio.to_thread(self._judged, steps, state, before, least, alone)
+            return await asyncio.to_thread(
+                self._judged, steps, policies, state, before, least, alone
+            )
 
     def _judged(
         self,
         steps: list[Put],
+        policies: list[Keep],
         state: MeshState,
         before: tuple[Finding, ...],
         least: Severity,
         alone: bool,  # noqa: FBT001 - handed to a thread
     ) -> Answer:
         account, clock = self._parts.settings.account, self._parts.clock
-        found = judged(steps, clock, account, on=None if alone else (state, before))
+        on = None if alone else (state, before)
+        found = judged(steps, clock, account, policies=policies, on=on)
         revision = None if alone else state.revision
         return answer(report(found, revision=revision, least=least, codes=PROPOSED))
 

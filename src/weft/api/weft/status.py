@@ -9,6 +9,7 @@ from weft.api.appmesh.shapes import WRAPPERS
 from weft.api.exchange import Answer, Call, answer
 from weft.api.parts import Parts
 from weft.api.weft.documents import moment
+from weft.model.certificate import AUTHORITIES, CERTIFICATES
 from weft.model.policy import POLICIES
 from weft.names import Key, Kind
 from weft.resolve import policies, rerouting, specs
@@ -48,6 +49,7 @@ class Status:
                 },
                 "rerouted": await asyncio.to_thread(rerouted, state),
                 "delivery": delivery(parts.delivery.counters),
+                "certificates": self._certificates(),
                 "failures": [
                     {
                         "proxy": str(each.proxy),
@@ -60,6 +62,22 @@ class Status:
                 ],
             }
         )
+
+    def _certificates(self) -> dict[str, Any]:
+        """How many there are, which are not renewed and why, and which authorities change their key."""
+        state, rotation = self._parts.store.state, self._parts.rotation
+        return {
+            "count": len(state.collection(CERTIFICATES)),
+            "notRenewed": [
+                {"arn": arn, "reason": each.reason}
+                for arn, each in (rotation.failures if rotation else {}).items()
+            ],
+            "changingKey": [
+                {"arn": arn, "phase": each["phase"]}
+                for arn, each in state.collection(AUTHORITIES).items()
+                if each["phase"] is not None
+            ],
+        }
 
 
 def delivery(counters: Counters) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class Plan:
     steps: tuple[Step, ...] = ()
     outputs: tuple[StackOutput, ...] = ()
     imports: tuple[str, ...] = ()
+    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """The properties of what is recorded, by logical id."""
 
     @property
     def resources(self) -> dict[str, StackResource]:

@@ -58,6 +58,7 @@ class _Planner:
         service = f"arn:{place.partition}:servicediscovery:{place.region}:{place.account}"
         self._cloud_map = CloudMap(state, service, place.at)
         self._left: list[StackResource] = []
+        self._recorded: dict[str, dict[str, Any]] = {}
         """Resources of Cloud Map that go once all others stand."""
 
     def plan(self) -> Plan:
@@ -115,6 +116,7 @@ class _Planner:
             (*deletions, *others, *self._cloud_map.steps),
             said,
             tuple(evaluator.imported),
+            self._recorded,
         )
 
     def _find(self, path: Path, message: str, *, late: bool = False) -> None:
@@ -336,6 +338,7 @@ class _Planner:
             given,
         )
         evaluator.made[declared.logical_id] = made
+        self._recorded[declared.logical_id] = properties
         after = self._after(declared, made.ref, properties, (), recorded=True)
         replaced = before is not None and before.physical_id != after.physical_id
         self._move(declared, before, after, replaced=replaced)
