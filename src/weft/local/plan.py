@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.local.addressing import FAMILIES, Home
+from weft.local.addressing import FAMILIES, OWN_NAME_SERVER, Home
 from weft.local.topology import Backend, Needs
 from weft.manifests.template import BackendOf, Bind, Placeholder, PortOf, Python, ReplicaNumber
 from weft.manifests.workload import Workload
@@ -334,7 +334,8 @@ def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str
         *("--ready-file", str(place.ready_file)),
     ]
     if ports is None:
-        return tuple(arguments) if workload.is_gateway else (*arguments, "--intercept")
+        redirected = ("--intercept", "--dns", OWN_NAME_SERVER)
+        return tuple(arguments) if workload.is_gateway else (*arguments, *redirected)
     arguments += ["--egress", str(ports.egress)]
     if not workload.is_gateway:
         arguments += ["--apps", str(place.apps_file)]

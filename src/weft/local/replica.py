@@ -365,7 +365,9 @@ class Replica:
         if around.network is None or around.residents is None:
             return None
         home = around.residents.home(self.workload, self.number, self.side)
-        room = self._room = await around.network.room(home, self.instance, self._hosts())
+        room = self._room = await around.network.room(
+            home, self.instance, self._hosts(), own_names=self._has_mesh_dns
+        )
         for port, target in plan.forwards if self._has_ways else ():
             around.ports.release(port)
             try:
@@ -387,8 +389,15 @@ class Replica:
     def _hosts(self) -> str:
         assert self._around.residents is not None
         mesh = self.workload.node.mesh if self.workload.node is not None else None
-        names = self._around.residents.names(self._around.watch.topology, mesh)
+        names = self._around.residents.names(
+            self._around.watch.topology, mesh, mesh_dns=self._has_mesh_dns
+        )
         return hosts(machine_hosts(), names)
+
+    @property
+    def _has_mesh_dns(self) -> bool:
+        """Whether its sidecar answers names; a gateway's has nobody to answer."""
+        return self.workload.sidecar and not self.workload.is_gateway
 
     async def _until_unwanted(self) -> None:
         await self._around.board.until(lambda: not self._wanted)

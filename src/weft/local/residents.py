@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from weft.local.addressing import FAMILIES, Families, Home, Named
 from weft.local.topology import Topology
@@ -36,19 +36,20 @@ class Residents:
         """From now on a replica's names lead to its other home."""
         self._sides[workload.name, replica] = side
 
-    def names(self, topology: Topology, mesh: str | None) -> tuple[Named, ...]:
+    def names(self, topology: Topology, mesh: str | None, *, mesh_dns: bool) -> tuple[Named, ...]:
         """
-        What a workload of a mesh can call others by; one of no mesh knows the names of all.
+        Host names of virtual nodes; who is of no mesh knows those of all.
 
-        A host name of a virtual node leads to that node's workloads, as DNS would have it:
-        without a proxy a caller gets them, and the mesh has no say.
+        They lead to the nodes' workloads, as DNS would have it: without a proxy a caller
+        gets them, and the mesh has no say. With mesh DNS the names of virtual services are
+        answered there, and may not be answered here before.
         """
         found: dict[str, Named] = {}
         for each in (mesh,) if mesh is not None else self._meshes:
-            for name in topology.services(each):
-                found.setdefault(name, Named(name, families=_families(topology, each)))
+            services = topology.services(each) if mesh_dns else ()
             for name, nodes in topology.host_names(each).items():
-                if addresses := tuple(self._addresses(topology, nodes)):
+                addresses = tuple(self._addresses(topology, nodes))
+                if addresses and name not in services:
                     found[name] = Named(name, addresses)
         return tuple(found.values())
 
@@ -57,8 +58,3 @@ class Residents:
             families = FAMILIES.get(topology.ip_preference(node), Families())
             for each in self._of_node.get(node, ()):
                 yield from self._homes[each][self._sides[each]].of(families)
-
-
-def _families(topology: Topology, mesh: str) -> Families:
-    known: Mapping[str | None, Families] = FAMILIES
-    return known.get(topology.ip_preference(Key.of_mesh(mesh)), Families())
