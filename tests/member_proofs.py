@@ -98,7 +98,7 @@ MESH = (
     ),
     Proof(
         "mesh.serviceDiscovery.ipPreference",
-        f"{EGRESS}.dns_lookup_family; the address of endpoints; the bind address of listeners",
+        f"{EGRESS}.cluster_type: dns_lookup_family; the address of endpoints; the bind address of listeners",
         (MESH_PREFERENCE,),
     ),
 )
@@ -293,7 +293,7 @@ NODES = (
     ),
     Proof(
         "virtualNode.serviceDiscovery.dns{.hostname,.responseType}",
-        f"{EGRESS}: the address of its endpoint; LOGICAL_DNS or STRICT_DNS",
+        f"{EGRESS}: the address of its endpoint; cluster_type: all_addresses_in_single_endpoint",
         (
             f"{ENVOY}test_dns_discovery.py::"
             "test_a_load_balancers_name_is_one_address_and_endpoints_are_all",

@@ -8,6 +8,8 @@ from typing import Any
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import health_check_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -122,13 +124,8 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             message.eds_cluster_config.eds_config.CopyFrom(over_ads())
             message.ignore_health_on_host_removal = True
         case ir.Dns(target, preference, every_address):
-            message.type = (
-                cluster_pb2.Cluster.STRICT_DNS if every_address else cluster_pb2.Cluster.LOGICAL_DNS
-            )
-            message.dns_lookup_family = _FAMILIES[preference]
-            message.dns_refresh_rate.CopyFrom(duration(DNS_REFRESH))
-            message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
-            message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
+            message.cluster_type.name = "envoy.clusters.dns"
+            message.cluster_type.typed_config.CopyFrom(packed(by_name(preference, every_address)))
             message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
             message.ignore_health_on_host_removal = True
         case ir.Static(endpoints):
@@ -143,6 +140,24 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             message.cluster_type.typed_config.CopyFrom(
                 packed(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache(preference)))
             )
+
+
+def by_name(preference: ir.IpPreference, every_address: bool) -> Any:  # noqa: FBT001 - a field of the IR
+    """
+    How a name is looked up; what was LOGICAL_DNS is all its addresses as a single endpoint.
+
+    The fields of the cluster itself that say the same are deprecated.
+    """
+    message = dns_cluster_pb2.DnsCluster(
+        dns_refresh_rate=duration(DNS_REFRESH),
+        dns_lookup_family=dns_pb2.DnsLookupFamily.Value(
+            cluster_pb2.Cluster.DnsLookupFamily.Name(_FAMILIES[preference])
+        ),
+        all_addresses_in_single_endpoint=not every_address,
+    )
+    message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
+    message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
+    return message
 
 
 def dns_cache(preference: ir.IpPreference) -> Any:
