@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.certificates import Authority
+from tests.envoy.changing import in_place, serial, shown
 from tests.envoy.proxies import ControlPlane
 from tests.envoy.running import ask, upstream
 from tests.envoy.secret_server import secret_server
 from tests.envoy.sidecar_harness import Sidecar, eventually
-from tests.envoy.test_certificates_change import in_place, serial, shown
 from tests.envoy.test_tls_mutual import ask_with_tls, listener
 
 pytestmark = pytest.mark.envoy
