@@ -153,19 +153,9 @@ def routes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
 def meshes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
     said: Said = {"nodes": {}, "routers": {}, "services": {}, "instances": {}, "policies": {}}
     said["mesh"] = {"egressFilter": {"type": draw(seldom("ALLOW_ALL", "DROP_ALL"))}}
-    calls = draw(seldom([RAW], [*SERVICES, RAW]))
-    said["nodes"]["web"] = {"calls": calls}
+    said["nodes"]["web"] = {"calls": draw(seldom([SERVICES[0]], list(SERVICES)))}
     for node in NODES:
-        said["nodes"][node] = {"listen": f"{draw(st.sampled_from(ports[:-1]))}/http"}
-    raw_port = ports[-1]
-    for node in RAW_NODES:
-        said["nodes"][node] = {"listen": f"{raw_port}/tcp"}
-    weights = [(node, draw(st.integers(0, 2))) for node in RAW_NODES]
-    if any(weight for _, weight in weights):
-        split = to(*(f"{node}:{weight}" for node, weight in weights))
-        raw_routes = {"all": {"tcpRoute": {"action": split}}}
-        said["routers"]["raw"] = {"listen": f"{raw_port}/tcp", "routes": raw_routes}
-    ports = ports[:-1]
+        said["nodes"][node] = {"listen": f"{draw(st.sampled_from(ports))}/http"}
     for router in ("r", "s"):
         listened = draw(seldom(ports[:1], ports))
         found = draw(st.lists(routes(ports), min_size=1, max_size=5))
@@ -177,9 +167,7 @@ def meshes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
     for service in SERVICES:
         if draw(seldom(False, True)):
             said["services"][service] = draw(st.sampled_from(providers))
-    said["services"][RAW] = draw(st.sampled_from(["router raw", "node raw-a"]))
-    everyone = (*NODES, *RAW_NODES)
-    said["forgotten"] = draw(st.lists(st.sampled_from(everyone), unique=True, max_size=3))
+    said["forgotten"] = draw(st.lists(st.sampled_from(NODES), unique=True, max_size=2))
     if draw(switches):
         said["policies"]["mesh"] = {"reroute": draw(switches), "amazonaws": draw(switches)}
     for router, spec in said["routers"].items():
@@ -192,8 +180,27 @@ def meshes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
         said["policies"]["virtualNode/web"] = {"egressFilter": {"type": found_filter}}
     for service in said["services"]:
         # Nobody's default: two retries would take the time of two back-offs.
-        if service != RAW:
-            said["policies"][f"virtualService/{service}"] = {"retryPolicy": NEVER}
+        said["policies"][f"virtualService/{service}"] = {"retryPolicy": NEVER}
+    return said
+
+
+@st.composite
+def with_connections(draw: st.DrawFn, ports: tuple[int, ...], raw_port: int) -> Said:
+    """The same with a service of connections, by a router or a node."""
+    said: Said = draw(meshes(ports))
+    if draw(seldom(False, True)):
+        said["nodes"]["web"]["calls"].append(RAW)
+    for node in RAW_NODES:
+        said["nodes"][node] = {"listen": f"{raw_port}/tcp"}
+    weights = [(node, draw(st.integers(0, 2))) for node in RAW_NODES]
+    split = to(*(f"{node}:{weight}" for node, weight in weights))
+    found = {"all": {"tcpRoute": {"action": split}}}
+    said["routers"]["raw"] = {
+        "listen": [f"{raw_port}/tcp"],
+        "routes": found if any(weight for _, weight in weights) else {},
+    }
+    said["services"][RAW] = draw(st.sampled_from(["router raw", "node raw-a"]))
+    said["forgotten"] += draw(st.lists(st.sampled_from(RAW_NODES), unique=True, max_size=1))
     return said
 
 
@@ -389,7 +396,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.
 
 def _agrees(running: tuple[asyncio.Runner, Bench], data: st.DataObject) -> None:
     runner, found = running
-    said = data.draw(meshes(found.ports))
+    said = data.draw(with_connections(found.ports[:-1], found.ports[-1]))
     asked = data.draw(st.lists(sent, min_size=REQUESTS, max_size=REQUESTS))
     runner.run(found.check(said, asked, data.draw(st.sampled_from(Mode))))
 
