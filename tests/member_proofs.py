@@ -98,7 +98,8 @@ MESH = (
     ),
     Proof(
         "mesh.serviceDiscovery.ipPreference",
-        f"{EGRESS}.dns_lookup_family; the address of endpoints; the bind address of listeners",
+        f"{EGRESS}.cluster_type.dns_lookup_family; the address of endpoints; the bind address of "
+        "listeners",
         (MESH_PREFERENCE,),
     ),
 )
@@ -188,6 +189,8 @@ NODES = (
             "test_http_proxy_reaches_backends_and_says_why_it_does_not_reach_others",
             f"{ENVOY}test_transparent_chains.py::"
             "test_the_port_picks_the_chain_and_the_host_the_backend",
+            f"{ENVOY}test_mesh_dns.py::"
+            "test_two_tcp_backends_on_one_port_and_an_http_one_are_told_apart",
         ),
     ),
     Proof(
@@ -288,15 +291,19 @@ NODES = (
     ),
     Proof(
         "virtualNode.serviceDiscovery{.awsCloudMap,.dns}.ipPreference",
-        "which address an endpoint has; dns_lookup_family; the bind address",
+        "which address an endpoint has; cluster_type.dns_lookup_family; the bind address",
         (NODE_PREFERENCE,),
     ),
     Proof(
         "virtualNode.serviceDiscovery.dns{.hostname,.responseType}",
-        f"{EGRESS}: the address of its endpoint; LOGICAL_DNS or STRICT_DNS",
+        f"{EGRESS}: the address of its endpoint; cluster_type.all_addresses_in_single_endpoint",
         (
             f"{ENVOY}test_dns_discovery.py::"
             "test_a_load_balancers_name_is_one_address_and_endpoints_are_all",
+            f"{ENVOY}test_ip_preference.py::"
+            "test_a_load_balancers_name_is_one_address_at_a_time_and_a_new_one_is_used_soon",
+            f"{ENVOY}test_ip_preference.py::"
+            "test_a_name_of_endpoints_is_all_its_addresses_and_follows_them_soon",
         ),
     ),
 )

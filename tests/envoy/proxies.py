@@ -118,7 +118,7 @@ async def proxy(
     ingress: tuple[IngressPort, ...] = (),
     backends: tuple[BackendPort, ...] = (),
     sds_socket: str | None = None,
-    ready: bool = True,
+    state_of_the_world: bool = False,
 ) -> AsyncIterator[Proxy]:
     """An Envoy for a virtual node in explicit mode; ended by its pid."""
     view = View(
@@ -129,19 +129,19 @@ async def proxy(
     )
     with tempfile.TemporaryDirectory(prefix="weft-envoy-") as made:
         directory = Path(made)
-        (directory / "envoy.json").write_text(
-            json.dumps(
-                bootstrap(
-                    view,
-                    node,
-                    xds=Tcp("127.0.0.1", control_plane.port),
-                    status="",
-                    admin=str(directory / "admin.sock"),
-                    max_connections=1000,
-                    sds_socket=sds_socket,
-                )
-            )
+        said = bootstrap(
+            view,
+            node,
+            xds=Tcp("127.0.0.1", control_plane.port),
+            status="",
+            admin=str(directory / "admin.sock"),
+            max_connections=1000,
+            sds_socket=sds_socket,
         )
+        if state_of_the_world:
+            # The other protocol, which AWS's own image speaks.
+            said["dynamic_resources"]["ads_config"]["api_type"] = "GRPC"
+        (directory / "envoy.json").write_text(json.dumps(said))
         with (directory / "envoy.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 envoy_binary(),
@@ -151,11 +151,10 @@ async def proxy(
             )
         made_proxy = Proxy(view, directory)
         try:
-            if ready:
-                async with asyncio.timeout(DEADLINE):
-                    while not await _live(made_proxy):
-                        assert process.returncode is None, made_proxy.log
-                        await asyncio.sleep(0.02)
+            async with asyncio.timeout(DEADLINE):
+                while not await _live(made_proxy):
+                    assert process.returncode is None, made_proxy.log
+                    await asyncio.sleep(0.02)
             yield made_proxy
         finally:
             if process.returncode is None:

@@ -118,6 +118,7 @@ async def running(
     policy: dict[str, Any],
     *,
     sds_socket: str | None = None,
+    state_of_the_world: bool = False,
     **more: Any,
 ) -> AsyncIterator[Running]:
     egress, socket, plain = free_ports(3)
@@ -128,9 +129,20 @@ async def running(
             ingress = (IngressPort(80, socket, app.port), IngressPort(81, plain, app.port))
             async with (
                 proxy(
-                    control_plane, "api", egress=0, ingress=ingress, sds_socket=sds_socket
+                    control_plane,
+                    "api",
+                    egress=0,
+                    ingress=ingress,
+                    sds_socket=sds_socket,
+                    state_of_the_world=state_of_the_world,
                 ) as api,
-                proxy(control_plane, "web", egress=egress, sds_socket=sds_socket) as web,
+                proxy(
+                    control_plane,
+                    "web",
+                    egress=egress,
+                    sds_socket=sds_socket,
+                    state_of_the_world=state_of_the_world,
+                ) as web,
             ):
                 await control_plane.settled()
                 yield Running(control_plane, api, web, egress, socket)
@@ -252,7 +264,10 @@ async def test_a_file_that_is_replaced_under_load_costs_no_request(
             assert going.failures == []
 
 
-async def test_a_missing_file_costs_only_what_uses_it_and_heals_when_it_comes() -> None:
+@pytest.mark.parametrize("state_of_the_world", [False, True], ids=["delta", "sotw"])
+async def test_a_missing_file_costs_only_what_uses_it_and_heals_when_it_comes(
+    state_of_the_world: bool,
+) -> None:
     with directory_of_certificates() as directory:
         authority = Authority(directory)
         leaf = authority.leaf("server", hosts=("api.test",))
@@ -268,7 +283,7 @@ async def test_a_missing_file_costs_only_what_uses_it_and_heals_when_it_comes() 
             },
         }
         policy = {"validation": {"trust": {"file": {"certificateChain": str(bundle)}}}}
-        async with running(tls, policy) as there:
+        async with running(tls, policy, state_of_the_world=state_of_the_world) as there:
             told = await there.control_plane.settled()
             assert sorted(refusal.words for refusal in told.rejected) == [
                 f"Invalid path: {bundle}",

@@ -8,6 +8,8 @@ from typing import Any
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import health_check_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -37,6 +39,16 @@ _FAMILIES = {
     ir.IpPreference.IPV4_ONLY: cluster_pb2.Cluster.V4_ONLY,
     ir.IpPreference.EITHER: cluster_pb2.Cluster.ALL,
 }
+
+_LOOKED_UP = {
+    ir.IpPreference.UNSET: dns_pb2.AUTO,
+    ir.IpPreference.IPV6_PREFERRED: dns_pb2.AUTO,
+    ir.IpPreference.IPV4_PREFERRED: dns_pb2.V4_PREFERRED,
+    ir.IpPreference.IPV6_ONLY: dns_pb2.V6_ONLY,
+    ir.IpPreference.IPV4_ONLY: dns_pb2.V4_ONLY,
+    ir.IpPreference.EITHER: dns_pb2.ALL,
+}
+"""The same, in the words of the extension that looks names up."""
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -122,13 +134,11 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             message.eds_cluster_config.eds_config.CopyFrom(over_ads())
             message.ignore_health_on_host_removal = True
         case ir.Dns(target, preference, every_address):
-            message.type = (
-                cluster_pb2.Cluster.STRICT_DNS if every_address else cluster_pb2.Cluster.LOGICAL_DNS
+            # As LOGICAL_DNS or STRICT_DNS, whose own fields for all this are deprecated.
+            message.cluster_type.name = "envoy.clusters.dns"
+            message.cluster_type.typed_config.CopyFrom(
+                packed(dns(preference, every_address=every_address))
             )
-            message.dns_lookup_family = _FAMILIES[preference]
-            message.dns_refresh_rate.CopyFrom(duration(DNS_REFRESH))
-            message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
-            message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
             message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
             message.ignore_health_on_host_removal = True
         case ir.Static(endpoints):
@@ -143,6 +153,18 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             message.cluster_type.typed_config.CopyFrom(
                 packed(forward_proxy_pb2.ClusterConfig(dns_cache_config=dns_cache(preference)))
             )
+
+
+def dns(preference: ir.IpPreference, *, every_address: bool) -> Any:
+    """How a name is looked up, and what its addresses are: endpoints, or one of them at a time."""
+    message = dns_cluster_pb2.DnsCluster(
+        dns_refresh_rate=duration(DNS_REFRESH),
+        dns_lookup_family=_LOOKED_UP[preference],
+        all_addresses_in_single_endpoint=not every_address,
+    )
+    message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))
+    message.dns_failure_refresh_rate.max_interval.CopyFrom(duration(DNS_REFRESH))
+    return message
 
 
 def dns_cache(preference: ir.IpPreference) -> Any:
