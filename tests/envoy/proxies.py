@@ -31,7 +31,7 @@ Said = Mapping[str, Any]
 class ControlPlane:
     """Serves what a mesh that was said in short comes to, for whoever connects."""
 
-    def __init__(self, said: Said, *, look_again_seconds: float = 0.2) -> None:
+    def __init__(self, said: Said, *, port: int = 0, look_again_seconds: float = 0.2) -> None:
         self.said = said
         self.revision = 1
         self.delivery = Delivery(SystemClock())
@@ -39,7 +39,7 @@ class ControlPlane:
             self,
             self.delivery,
             SystemClock(),
-            "127.0.0.1:0",
+            f"127.0.0.1:{port}",
             patience_seconds=DEADLINE,
             look_again_seconds=look_again_seconds,
         )

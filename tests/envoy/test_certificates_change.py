@@ -150,8 +150,7 @@ async def test_a_proxy_that_comes_back_still_says_which_file_is_missing() -> Non
             # Another control plane at the same address: nothing is remembered.
             before = there.control_plane
             await before.server.stop()
-            after = ControlPlane(before.said)
-            after.server._address = f"127.0.0.1:{before.port}"
+            after = ControlPlane(before.said, port=before.port)
             await after.start()
             try:
 
