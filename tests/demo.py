@@ -176,9 +176,13 @@ class Demo:
 
     def sidecar(self, node: str) -> dict[str, Any]:
         """What the status page of a virtual node's only sidecar says."""
+        return self.sidecar_page(node, "/status")
+
+    def sidecar_page(self, node: str, page: str) -> dict[str, Any]:
+        """Another page of the same."""
         (proxy,) = self.proxies()[node]
         port = int(proxy["statusAddress"].rpartition(":")[2])
-        status, body = get(port, "/status")
+        status, body = get(port, page)
         assert status == 200, body
         found: dict[str, Any] = json.loads(body)
         return found

@@ -302,6 +302,26 @@ def callable_services(said: Said) -> list[Said]:
     return found
 
 
+cloud_map = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {
+            "ns/sv": st.dictionaries(
+                st.sampled_from(["i-1", "i-2", "i-3"]),
+                st.fixed_dictionaries(
+                    {"AWS_INSTANCE_IPV4": st.sampled_from(["10.0.0.1", "10.0.0.2"])},
+                    optional={
+                        "AWS_INSTANCE_IPV6": st.just("fd00::1"),
+                        "REGION": st.just("eu-west-1"),
+                        "AVAILABILITY_ZONE": st.sampled_from(["eu-west-1a", "eu-west-1b"]),
+                    },
+                ),
+            )
+        }
+    ),
+)
+
+
 @st.composite
 def meshes(draw: st.DrawFn) -> Said:
     """A whole mesh; it always has the virtual node ``web`` and the virtual gateway ``front``."""
@@ -330,6 +350,7 @@ def meshes(draw: st.DrawFn) -> Said:
         }
         for name in draw(st.lists(st.sampled_from(names), unique=True))
     }
+    said["cloudmap"] = draw(cloud_map)
     said["certificates"] = draw(strategies_tls.kept_certificates)
     said["authorities"] = draw(strategies_tls.kept_authorities)
     said["gateways"] = {"front": draw(gateways(callable_services(said)))}

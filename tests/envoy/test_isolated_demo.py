@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo import MESH, Demo, demo, descendants, get, started, wait_for
-from tests.isolated import NOBODY, as_nobody, fetch, inside, nat_rules, needs_root
+from tests.demo import MESH, Demo, demo, descendants, get, wait_for
+from tests.isolated import NOBODY, fetch, inside, nat_rules, needs_root, of_nobody
 from tests.shares import assert_shares
 from weft.local.demo import example
 
@@ -44,10 +44,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="module")
-def of_nobody(tmp_path_factory: pytest.TempPathFactory, running: Demo) -> Iterator[Demo]:
+def nobodys(running: Demo) -> Iterator[Demo]:
     """Of a user without rights, while another runner has the same addresses."""
-    directory = tmp_path_factory.mktemp("nobody")
-    with started(as_nobody(directory, "--no-traffic", "--isolate=require")) as found:
+    with of_nobody("--no-traffic", "--isolate=require") as found:
         yield found
 
 
@@ -74,6 +73,15 @@ def test_without_interception_the_service_is_what_dns_says_white(running: Demo) 
     assert answers == ["200 white"] * 30
 
 
+def test_names_of_services_are_answered_by_the_mesh(running: Demo) -> None:
+    said = inside(running, "colorgateway", "getent", "ahostsv4", "colorteller.myapp.local")
+
+    assert said.startswith("240."), "an address that stands for the service, not white's"
+    assert inside(running, "colorgateway", "cat", "/etc/resolv.conf").startswith(
+        "nameserver 127.0.0.1\n"
+    )
+
+
 def test_whoever_is_redirected_gets_what_the_route_says(running: Demo) -> None:
     answers = fetch(running, "colorgateway", "colorteller.myapp.local", 9080, count=60)
 
@@ -90,9 +98,7 @@ def test_the_rules_in_force_are_app_meshs(running: Demo) -> None:
 
 def test_health_is_checked_through_the_ingress_of_the_checked(running: Demo) -> None:
     def pings() -> int:
-        (proxy,) = running.proxies()["colorteller-black-vn"]
-        port = int(proxy["statusAddress"].rpartition(":")[2])
-        found = json.loads(get(port, "/clusters")[1])
+        found = running.sidecar_page("colorteller-black-vn", "/clusters")
         requests: int = found[f"cds_ingress_{MESH}_colorteller-black-vn_http_9080"]["requests"]
         return requests
 
@@ -135,15 +141,15 @@ def test_a_stopped_workload_starts_again_at_the_same_address(running: Demo) -> N
     assert fetch(running, "tcpecho", "colorteller.myapp.local", 9080) == ["200 white"]
 
 
-def test_a_user_without_rights_gets_the_same(of_nobody: Demo, running: Demo) -> None:
-    assert_shares(of_nobody.colors(300), THIRDS)
-    assert get(of_nobody.gateway, "/tcpecho") == (200, ECHO)
+def test_a_user_without_rights_gets_the_same(nobodys: Demo, running: Demo) -> None:
+    assert_shares(nobodys.colors(300), THIRDS)
+    assert get(nobodys.gateway, "/tcpecho") == (200, ECHO)
     same = "the addresses are the runner's own"
-    assert of_nobody.replicas("tcpecho")[0]["ipv4"] == running.replicas("tcpecho")[0]["ipv4"], same
+    assert nobodys.replicas("tcpecho")[0]["ipv4"] == running.replicas("tcpecho")[0]["ipv4"], same
 
 
-def test_an_app_is_the_user_and_cannot_touch_its_rules(of_nobody: Demo) -> None:
-    (replica,) = of_nobody.replicas("colorgateway")
+def test_an_app_is_the_user_and_cannot_touch_its_rules(nobodys: Demo) -> None:
+    (replica,) = nobodys.replicas("colorgateway")
     status = Path(f"/proc/{replica['pid']}/status").read_text()
     inside_uid = Path(f"/proc/{replica['pid']}/uid_map").read_text().split()
 
@@ -161,7 +167,9 @@ def test_nothing_of_it_is_seen_on_the_machine(running: Demo) -> None:
     assert not [each.name for each in links if each.name.startswith(("weft", "w1"))]
 
 
-@pytest.mark.parametrize("preference", ["IPv6_ONLY", "IPv6_PREFERRED"])
+@pytest.mark.parametrize(
+    "preference", ["IPv6_ONLY", pytest.param("IPv6_PREFERRED", marks=pytest.mark.soak)]
+)
 def test_over_ipv6_it_is_the_same(tmp_path: Path, preference: str) -> None:
     file = tmp_path / "weft.yaml"
     text = example().read_text().replace("dir: .", f"dir: {example().parent}")
@@ -175,11 +183,16 @@ def test_over_ipv6_it_is_the_same(tmp_path: Path, preference: str) -> None:
         assert get(running.gateway, "/tcpecho") == (200, ECHO)
         addresses = running.replicas("colorteller-white")[0]["addresses"]
         assert addresses["9080"].startswith("[fd57:6566:7400::"), "the registry has this one"
-        hosts = inside(running, "colorgateway", "cat", "/etc/hosts")
-        named = [line.split()[0] for line in hosts.splitlines() if "tcpecho" in line]
-        assert [":" in each for each in named] == (
-            [True] if preference == "IPv6_ONLY" else [False, True]
-        )
+        name = "colorteller.myapp.local"
+        said = inside(running, "colorgateway", "getent", "ahostsv6", name).split()[0]
+        assert not said.startswith("::ffff:"), "names have addresses of this family"
+        # Both ways of the kernel's rules: out of one workload, and into another.
+        out = fetch(running, "colorgateway", said, 9080, count=30, named=name)
+        assert set(out) == {"200 white", "200 blue", "200 red"}
+        white = addresses["9080"].partition("]")[0].lstrip("[")
+        assert fetch(running, "tcpecho", white, 9080) == ["200 white"]
+        requests = running.sidecar_page("colorteller-white-vn", "/clusters")
+        assert requests[f"cds_ingress_{MESH}_colorteller-white-vn_http_9080"]["requests"] > 0
 
 
 def test_the_runner_killed_leaves_nothing_that_blocks_the_next(tmp_path: Path) -> None:

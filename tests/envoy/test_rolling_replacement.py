@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.demo import Demo, aside, demo, free_ports
+from tests.isolated import needs_root
 from tests.load import load
 from tests.soak.two_replicas import two_replicas
 
@@ -57,6 +58,26 @@ async def test_all_workloads_are_replaced_and_no_request_fails(
     assert [each for each in replaced if each["paused"]] == []
     assert {each["state"] for each in replaced} == {"running"}
     assert result.failures == []
+
+
+@needs_root
+async def test_in_namespaces_of_their_own_another_takes_the_place_of_each(tmp_path: Path) -> None:
+    """Unchanged ports leave no room for two in one namespace, so each gets a new one."""
+    with demo(tmp_path, "--no-traffic", "--isolate=require") as running:
+        url = f"http://127.0.0.1:{running.gateway}/color"
+        async with load(running.gateway, url, per_second=100, allowed=ColorAnswers()) as result:
+            await asyncio.sleep(1)
+            done = await aside(running.run, "restart", "--all", "-o", "json")
+            again = await aside(running.run, "restart", "colorgateway", "-o", "json")
+            await asyncio.sleep(1)
+        print(f"\nall workloads replaced in namespaces: {result.summary()}")
+        log = running.log()
+
+    replaced = json.loads(done.stdout)["replicas"] + json.loads(again.stdout)["replicas"]
+    assert len(replaced) == 7
+    assert [each for each in replaced if each["paused"]] == []
+    assert {each["state"] for each in replaced} == {"running"}
+    assert result.failures == [], log
 
 
 def colors(running: Demo) -> set[str]:

@@ -16,9 +16,8 @@ NETWORK6 = "fd57:6566:7400::/64"
 _PREFIX4 = "198.18."
 _PREFIX6 = "fd57:6566:7400::"
 MOST_WORKLOADS = 60_000
-_STANDS_FOR_NAMES = "240.0."
-_STANDS_FOR_NAMES6 = "2001:2::"
-"""For names only the mesh knows: nobody has these addresses, and the proxy asks for the name."""
+OWN_NAME_SERVER = "127.0.0.1"
+"""Where a workload with a sidecar asks for names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +81,17 @@ FAMILIES: Mapping[str | None, Families] = {
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A name, and the addresses behind it; none: only the mesh knows it."""
+    """A name, and the addresses behind it."""
 
     name: str
-    addresses: tuple[str, ...] = ()
-    families: Families = Families()
+    addresses: tuple[str, ...]
 
 
 def hosts(base: str, names: Iterable[Named]) -> str:
-    """An ``/etc/hosts``: the machine's own lines, then the mesh's names."""
-    lines = [base.rstrip("\n"), "", "# The mesh's names."]
-    for i, each in enumerate(sorted(names, key=lambda named: named.name), start=1):
-        addresses = each.addresses or _made_up(i, each.families)
-        lines += [f"{address} {each.name}" for address in addresses]
+    """An ``/etc/hosts``: the machine's own lines, then the host names of virtual nodes."""
+    lines = [base.rstrip("\n"), "", "# Virtual nodes."]
+    for each in sorted(names, key=lambda named: named.name):
+        lines += [f"{address} {each.name}" for address in each.addresses]
     return "\n".join(lines) + "\n"
 
 
@@ -102,13 +99,3 @@ def resolv_conf(base: str, servers: Iterable[str]) -> str:
     """A ``resolv.conf`` that asks other servers; search list and options stay."""
     kept = [line for line in base.splitlines() if line.split()[:1] in (["search"], ["options"])]
     return "\n".join([*(f"nameserver {server}" for server in servers), *kept]) + "\n"
-
-
-def _made_up(number: int, families: Families) -> tuple[str, ...]:
-    high, low = divmod(number, 256)
-    found = []
-    if families.v4:
-        found.append(f"{_STANDS_FOR_NAMES}{high}.{low}")
-    if families.v6:
-        found.append(f"{_STANDS_FOR_NAMES6}{number:x}")
-    return tuple(found)

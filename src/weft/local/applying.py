@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence, Set
 from enum import Enum
@@ -13,6 +14,10 @@ from weft.manifests.definition import ORDER, Definition, located
 from weft.manifests.files import Loaded
 from weft.manifests.policies import located as located_policies
 from weft.names import Key
+
+_CERTIFICATES = '"certificateA'
+"""How certificateArn and certificateAuthorityArns begin."""
+_NAMED = 3
 
 
 class Applying(Enum):
@@ -68,6 +73,21 @@ async def apply(
         )
         + f", revision {revision}"
     )
+    await _tell_what_is_missing(control_plane, list(loaded.definitions), log)
+
+
+async def _tell_what_is_missing(
+    control_plane: ControlPlane, definitions: Sequence[Definition], log: LogStream
+) -> None:
+    """Nothing is made by itself: what a certificate stands for is its operator's word."""
+    if not any(_CERTIFICATES in json.dumps(each.body) for each in definitions):
+        return
+    missing = await control_plane.missing_certificates()
+    if missing:
+        few = ", ".join(str(each["arn"]) for each in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        log.say(f"  ! no certificate or authority is known as {few}{more}")
+        log.say("    what names them is closed until it is there: weft cert fill makes them all")
 
 
 async def _delete_others(

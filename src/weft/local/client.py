@@ -50,6 +50,12 @@ class ControlPlane:
         body = {"resources": list(resources), "policies": list(policies), "note": note}
         return await self._ask("POST", "/weft/v1/apply", body, seconds=60)
 
+    async def missing_certificates(self) -> Sequence[Json]:
+        """What the meshes name by ARN and is not there."""
+        reply = await self._ask("POST", "/weft/v1/missingCertificates", {}, seconds=30)
+        found: Sequence[Json] = reply.body["missing"]
+        return found
+
     async def policies(self) -> Sequence[Key]:
         """What has a policy of Weft's own."""
         body = (await self._ask("GET", "/weft/v1/policies", seconds=30)).body

@@ -25,7 +25,7 @@ from shlex import quote
 
 from weft.errors import CannotStart
 from weft.local import addressing, relay
-from weft.local.addressing import GATEWAY, Home
+from weft.local.addressing import GATEWAY, OWN_NAME_SERVER, Home
 from weft.local.isolation import Isolation
 from weft.local.processes import Child, Processes
 
@@ -143,10 +143,7 @@ class Network:
             )
         sockets = await self._sockets(ours)
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        resolv_conf = self.directory / "resolv.conf"
-        resolv_conf.write_text(
-            addressing.resolv_conf(_text("/etc/resolv.conf"), self._name_servers())
-        )
+        resolv_conf = self._resolv_conf(GATEWAY.v4, *((GATEWAY.v6,) if self.isolation.ipv6 else ()))
         try:
             await self._run(
                 self._enter_hub(),
@@ -165,8 +162,12 @@ class Network:
         assert self._hub is not None
         return self._hub.exited
 
-    async def room(self, home: Home, name: str, hosts: str) -> Room:
-        """A namespace for one workload, with its addresses and names."""
+    async def room(self, home: Home, name: str, hosts: str, *, own_names: bool) -> Room:
+        """
+        A namespace for one workload, with its addresses and names.
+
+        ``own_names``: its sidecar answers them.
+        """
         assert self._hub is not None
         ready = asyncio.Event()
         said: list[str] = []
@@ -197,7 +198,8 @@ class Network:
                 f"address {home.hardware} netns {holder.pid}\n"
                 f"ip link set {interface} master {_BRIDGE} up\n",
             )
-            await self._run(enter, self._furnished(home, files))
+            resolv_conf = self._resolv_conf(OWN_NAME_SERVER) if own_names else None
+            await self._run(enter, self._furnished(home, files.hosts, resolv_conf))
         except CannotStart:
             holder.kill()
             raise
@@ -212,6 +214,11 @@ class Network:
         message = {"name": name, "host": host, "port": target}
         with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
             socket.send_fds(self._channel, [_json(message)], [listening.fileno()])
+
+    def lead(self, name: str, host: str, target: int) -> None:
+        """Lead new connections of a way in to another address; those there are go on as they were."""
+        assert self._channel is not None
+        self._channel.send(_json({"lead": name, "host": host, "port": target}))
 
     def unforward(self, *names: str) -> None:
         if self._channel is not None:
@@ -269,23 +276,27 @@ class Network:
         nsenter = self.isolation.program("nsenter")
         return (nsenter, *user, f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{mount or pid}/ns/mnt")
 
-    def _furnished(self, home: Home, files: RoomFiles) -> str:
+    def _resolv_conf(self, *servers: str) -> Path:
+        """A file that names these name servers."""
+        path = self.directory / f"resolv.conf.{servers[0]}"
+        path.write_text(addressing.resolv_conf(_text("/etc/resolv.conf"), servers))
+        return path
+
+    def _furnished(self, home: Home, hosts: Path, resolv_conf: Path | None) -> str:
         v6 = (
             f"ip -6 addr add {home.v6}/64 dev eth0 nodad\nip -6 route add default via {GATEWAY.v6}\n"
             if self.isolation.ipv6
             else ""
         )
+        names = f"mount --bind {quote(str(resolv_conf))} /etc/resolv.conf\n" if resolv_conf else ""
         return (
             "set -eu\nip link set lo up\n"
             f"ip addr add {home.v4}/16 dev eth0\nip link set eth0 up\n"
             f"ip route add default via {GATEWAY.v4}\n{v6}"
-            f"mount --bind {quote(str(files.hosts))} /etc/hosts\n"
+            f"mount --bind {quote(str(hosts))} /etc/hosts\n{names}"
             # Programs keep their ports, and some have low ones.
             "{ echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; } 2> /dev/null || :\n"
         )
-
-    def _name_servers(self) -> tuple[str, ...]:
-        return (GATEWAY.v4, *((GATEWAY.v6,) if self.isolation.ipv6 else ()))
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": self.isolation.path, "LC_ALL": "C", "XTABLES_LOCKFILE": "/dev/null"}

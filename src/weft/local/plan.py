@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.local.addressing import FAMILIES, Home
+from weft.local.addressing import FAMILIES, OWN_NAME_SERVER, Home
 from weft.local.topology import Backend, Needs
 from weft.manifests.template import BackendOf, Bind, Placeholder, PortOf, Python, ReplicaNumber
 from weft.manifests.workload import Workload
@@ -114,9 +114,13 @@ def name_of(workload: Workload, replica: int) -> str:
     return workload.name if workload.replicas == 1 else f"{workload.name}/{replica}"
 
 
-def instance_of(workload: Workload, replica: int) -> str:
-    """The same on every start, so that a replica takes the place of the one it follows."""
-    return f"{workload.name}-{replica}"
+def instance_of(workload: Workload, replica: int, side: int = 0) -> str:
+    """
+    The same on every start, so that a replica takes the place of the one it follows.
+
+    ``side``: 1 for one that runs beside it, and then in its place.
+    """
+    return f"{workload.name}-{replica}-b" if side else f"{workload.name}-{replica}"
 
 
 def demand(workload: Workload, needs: Needs | None) -> Demand:
@@ -330,7 +334,8 @@ def _sidecar(workload: Workload, ports: Ports | None, place: Place) -> tuple[str
         *("--ready-file", str(place.ready_file)),
     ]
     if ports is None:
-        return tuple(arguments) if workload.is_gateway else (*arguments, "--intercept")
+        redirected = ("--intercept", "--dns", OWN_NAME_SERVER)
+        return tuple(arguments) if workload.is_gateway else (*arguments, *redirected)
     arguments += ["--egress", str(ports.egress)]
     if not workload.is_gateway:
         arguments += ["--apps", str(place.apps_file)]

@@ -120,6 +120,7 @@ async def inside(channel: socket.socket) -> None:
         each.close()
     loop = asyncio.get_running_loop()
     served: dict[str, tuple[asyncio.Task[None], socket.socket]] = {}
+    targets: dict[str, tuple[str, int]] = {}
     async with asyncio.TaskGroup() as tasks:
         relay = Relay(tasks)
         async for message, descriptors in _messages(loop, channel):
@@ -127,10 +128,11 @@ async def inside(channel: socket.socket) -> None:
                 if found := served.pop(name, None):
                     found[0].cancel()
                     found[1].close()
+            if (name := message.get("lead", message.get("name"))) is not None:
+                targets[name] = (str(message["host"]), int(message["port"]))
             if descriptors:
-                target = (str(message["host"]), int(message["port"]))
                 listening = socket.socket(fileno=descriptors[0])
-                served[message["name"]] = (relay.serve(listening, _always(target)), listening)
+                served[name] = (relay.serve(listening, _as_told(targets, name)), listening)
         raise SystemExit
 
 
@@ -175,9 +177,11 @@ async def _messages(
         yield json.loads(message), descriptors
 
 
-def _always(target: tuple[str, int]) -> Way:
+def _as_told(targets: dict[str, tuple[str, int]], name: str) -> Way:
+    """Where the runner has said last."""
+
     async def way(_: socket.socket) -> tuple[str, int]:
-        return target
+        return targets[name]
 
     return way
 

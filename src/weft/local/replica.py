@@ -56,11 +56,26 @@ class _Unwanted(Exception):
 
 
 class Replica:
-    def __init__(self, workload: Workload, number: int, around: Surroundings) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        number: int,
+        around: Surroundings,
+        *,
+        side: int = 0,
+        beside: Replica | None = None,
+    ) -> None:
+        """``beside`` one that runs, whose place it is to take: what is there once stays that one's."""
         self.workload = workload
         self.number = number
+        self.side = side
         self.name = plans.name_of(workload, number)
-        self.instance = plans.instance_of(workload, number)
+        self.instance = plans.instance_of(workload, number, side)
+        self._slot = plans.instance_of(workload, number)
+        self._has_ways = beside is None
+        """Whether the machine's ports that lead into its namespace are its own."""
+        self._ways: tuple[tuple[int, int], ...] = ()
+        self._inherited = beside.published if beside is not None else None
         self.waits_for = ""
         """What keeps it in the state Waiting."""
         self._around = around
@@ -100,6 +115,28 @@ class Replica:
     @property
     def wanted(self) -> bool:
         return self._wanted
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs, in a network namespace of its own."""
+        return self._room is not None and self.state is State.RUNNING
+
+    @property
+    def published(self) -> tuple[tuple[int, int], ...]:
+        """Listener, and the port of the machine that leads there."""
+        return self._ways
+
+    def take_ways(self, before: Replica) -> None:
+        """From now on the machine's ports lead here, and no longer to another."""
+        around = self._around
+        assert around.network is not None
+        assert around.residents is not None
+        assert self._plan is not None
+        home = around.residents.home(self.workload, self.number, self.side)
+        for port, target in self._plan.forwards:
+            around.network.lead(f"{self._slot}:{port}", home.v4, target)
+        around.residents.move(self.workload, self.number, self.side)
+        self._has_ways, before._has_ways = True, False
 
     async def run(self) -> None:
         """One life after the other, until cancelled."""
@@ -141,8 +178,6 @@ class Replica:
             if self.state is State.RUNNING and self._plan is not None:
                 needs = self._needs(workload)
                 why = replacement.obstacle(self.workload, workload, self._plan.needs, needs)
-                if self._room is not None:
-                    why = "it has a network of its own, where two cannot have one port"
                 if why is None:
                     await self._replace_in_place(workload, needs)
                     return None
@@ -238,11 +273,15 @@ class Replica:
 
         try:
             if around.residents is not None:
-                for port in outside.fixed(self.workload, demand):
-                    around.ports.hold_fixed(port)
-                    held.append(port)
-                published = outside.published(self.workload, demand, own)
-                home = around.residents.home(self.workload, self.number)
+                published = self._inherited
+                if published is None:
+                    for port in outside.fixed(self.workload, demand):
+                        around.ports.hold_fixed(port)
+                        held.append(port)
+                    published = outside.published(self.workload, demand, own)
+                # Only while it is beside another; later it holds them itself.
+                self._ways, self._inherited = published, None
+                home = around.residents.home(self.workload, self.number, self.side)
                 place = replace(self._place(), home=home, published=published)
                 return plans.plan(self.workload, self.number, needs, plans.alone(demand), place)
             for port in demand.fixed:
@@ -325,12 +364,14 @@ class Replica:
         around = self._around
         if around.network is None or around.residents is None:
             return None
-        home = around.residents.home(self.workload, self.number)
-        room = self._room = await around.network.room(home, self.instance, self._hosts())
-        for port, target in plan.forwards:
+        home = around.residents.home(self.workload, self.number, self.side)
+        room = self._room = await around.network.room(
+            home, self.instance, self._hosts(), own_names=self._has_mesh_dns
+        )
+        for port, target in plan.forwards if self._has_ways else ():
             around.ports.release(port)
             try:
-                around.network.forward(f"{self.instance}:{port}", port, home.v4, target)
+                around.network.forward(f"{self._slot}:{port}", port, home.v4, target)
             except OSError:
                 await self._leave_room(plan)
                 raise
@@ -339,16 +380,24 @@ class Replica:
     async def _leave_room(self, plan: Plan) -> None:
         room, self._room = self._room, None
         if room is not None and self._around.network is not None:
-            self._around.network.unforward(
-                *(f"{self.instance}:{port}" for port, _ in plan.forwards)
-            )
+            if self._has_ways:
+                self._around.network.unforward(
+                    *(f"{self._slot}:{port}" for port, _ in plan.forwards)
+                )
             await room.close()
 
     def _hosts(self) -> str:
         assert self._around.residents is not None
         mesh = self.workload.node.mesh if self.workload.node is not None else None
-        names = self._around.residents.names(self._around.watch.topology, mesh)
+        needs = self._needs(self.workload) if self._has_mesh_dns else None
+        answered = {each.service.lower() for each in needs.backends} if needs else set()
+        names = self._around.residents.names(self._around.watch.topology, mesh, answered)
         return hosts(machine_hosts(), names)
+
+    @property
+    def _has_mesh_dns(self) -> bool:
+        """Whether its sidecar answers names; a gateway's has nobody to answer."""
+        return self.workload.sidecar and not self.workload.is_gateway
 
     async def _until_unwanted(self) -> None:
         await self._around.board.until(lambda: not self._wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from weft.local.addressing import FAMILIES, Families, Home, Named
 from weft.local.topology import Topology
@@ -17,43 +17,45 @@ class Residents:
         every = [
             (workload, replica) for workload in workloads for replica in range(workload.replicas)
         ]
+        # A replica that is replaced has two homes for a while.
         self._homes = {
-            (workload.name, replica): Home(number, ipv6)
+            (workload.name, replica): (Home(number, ipv6), Home(number + len(every), ipv6))
             for number, (workload, replica) in enumerate(every, start=1)
         }
-        self._of_node: dict[Key, list[Home]] = {}
+        self._sides = dict.fromkeys(self._homes, 0)
+        self._of_node: dict[Key, list[tuple[str, int]]] = {}
         for workload, replica in every:
             if workload.node is not None:
-                home = self._homes[workload.name, replica]
-                self._of_node.setdefault(workload.node, []).append(home)
+                self._of_node.setdefault(workload.node, []).append((workload.name, replica))
         self._meshes = tuple(sorted({node.mesh for node in self._of_node}))
 
-    def home(self, workload: Workload, replica: int) -> Home:
-        return self._homes[workload.name, replica]
+    def home(self, workload: Workload, replica: int, side: int) -> Home:
+        return self._homes[workload.name, replica][side]
 
-    def names(self, topology: Topology, mesh: str | None) -> tuple[Named, ...]:
+    def move(self, workload: Workload, replica: int, side: int) -> None:
+        """From now on a replica's names lead to its other home."""
+        self._sides[workload.name, replica] = side
+
+    def names(
+        self, topology: Topology, mesh: str | None, answered: Collection[str] = ()
+    ) -> tuple[Named, ...]:
         """
-        What a workload of a mesh can call others by; one of no mesh knows the names of all.
+        Host names of virtual nodes; who is of no mesh knows those of all.
 
-        A host name of a virtual node leads to that node's workloads, as DNS would have it:
-        without a proxy a caller gets them, and the mesh has no say.
+        They lead to the nodes' workloads, as DNS would have it: without a proxy a caller
+        gets them, and the mesh has no say. ``answered``: what mesh DNS answers, and is
+        therefore left out.
         """
         found: dict[str, Named] = {}
         for each in (mesh,) if mesh is not None else self._meshes:
-            for name in topology.services(each):
-                found.setdefault(name, Named(name, families=_families(topology, each)))
             for name, nodes in topology.host_names(each).items():
-                if addresses := tuple(self._addresses(topology, nodes)):
+                addresses = tuple(self._addresses(topology, nodes))
+                if addresses and name.lower() not in answered:
                     found[name] = Named(name, addresses)
         return tuple(found.values())
 
     def _addresses(self, topology: Topology, nodes: Iterable[Key]) -> Iterable[str]:
         for node in nodes:
             families = FAMILIES.get(topology.ip_preference(node), Families())
-            for home in self._of_node.get(node, ()):
-                yield from home.of(families)
-
-
-def _families(topology: Topology, mesh: str) -> Families:
-    known: Mapping[str | None, Families] = FAMILIES
-    return known.get(topology.ip_preference(Key.of_mesh(mesh)), Families())
+            for each in self._of_node.get(node, ()):
+                yield from self._homes[each][self._sides[each]].of(families)

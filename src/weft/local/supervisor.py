@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from weft.errors import NotFound
+from weft.errors import CannotStart, NotFound, WeftError
 from weft.local.parts import Surroundings
 from weft.local.replica import Replica, State
 from weft.manifests.workload import Workload
+
+KNOWN_SECONDS = 5.0
+"""How long the proxies get to accept a new replica before the old one goes."""
 
 
 class Supervisor:
@@ -21,15 +25,19 @@ class Supervisor:
             for number in range(workload.replicas)
         ]
         self._around = around
-        self._running = False
+        self._tasks: asyncio.TaskGroup | None = None
+        self._lives: dict[Replica, asyncio.Task[None]] = {}
+        self._restarting = asyncio.Lock()
 
     async def run(self) -> None:
         """Keep every replica going, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._running = True
+        async with asyncio.TaskGroup() as self._tasks:
             for replica in self.replicas:
-                tasks.create_task(replica.run(), name=replica.name)
-            tasks.create_task(self._notice_changes(), name="changes")
+                self._keep(self._tasks, replica)
+            self._tasks.create_task(self._notice_changes(), name="changes")
+
+    def _keep(self, tasks: asyncio.TaskGroup, replica: Replica) -> None:
+        self._lives[replica] = tasks.create_task(replica.run(), name=replica.name)
 
     async def settled(self, seconds: float) -> bool:
         """Whether every replica has got where it can get for now, in that time."""
@@ -39,9 +47,9 @@ class Supervisor:
 
     async def close(self) -> None:
         """Take everything down together."""
-        if self._running:
+        if self._tasks is not None:
             async with asyncio.TaskGroup() as tasks:
-                for replica in self.replicas:
+                for replica in self._lives:
                     tasks.create_task(replica.stop(closing=True))
 
     # --- by name ---
@@ -73,7 +81,12 @@ class Supervisor:
         self, name: str, workloads: Mapping[str, Workload], seconds: float
     ) -> dict[str, Any]:
         """Replace one replica after the other, from what the files say now."""
-        replicas = self.named(name)
+        async with self._restarting:
+            return {"replicas": await self._restarted(self.named(name), workloads, seconds)}
+
+    async def _restarted(
+        self, replicas: Sequence[Replica], workloads: Mapping[str, Workload], seconds: float
+    ) -> list[dict[str, Any]]:
         found = []
         for replica in replicas:
             workload = workloads.get(replica.workload.name)
@@ -84,7 +97,11 @@ class Supervisor:
                 )
             began = self._around.clock.monotonic()
             changed = workload != replica.workload
-            paused = await replica.replace(workload, seconds)
+            paused = None
+            if replica.isolated:
+                replica = await self._another(replica, workload, seconds)
+            else:
+                paused = await replica.replace(workload, seconds)
             took = round(self._around.clock.monotonic() - began, 3)
             found.append(
                 {
@@ -94,7 +111,41 @@ class Supervisor:
                     "seconds": took,
                 }
             )
-        return {"replicas": found}
+        return found
+
+    async def _another(self, before: Replica, workload: Workload, seconds: float) -> Replica:
+        """
+        A replica in a namespace of its own beside one that runs, and then in its place.
+
+        First all proxies know the new one, then none any longer the old one, and then it goes.
+        """
+        around = self._around
+        assert self._tasks is not None
+        after = Replica(workload, before.number, around, side=1 - before.side, beside=before)
+        self._keep(self._tasks, after)
+        await around.board.until(
+            lambda: after.state in (State.RUNNING, State.RESTARTING) or bool(after.waits_for),
+            seconds,
+        )
+        if after.state is not State.RUNNING:
+            await self._gone(after)
+            why = f"waits for {after.waits_for}" if after.waits_for else "does not run"
+            raise CannotStart(
+                f"the new {before.name} {why}; the old one goes on",
+                fix="its own words are in the log of weft up",
+            )
+        with contextlib.suppress(WeftError):
+            await around.control_plane.wait(None, KNOWN_SECONDS)
+        after.take_ways(before)
+        self.replicas[self.replicas.index(before)] = after
+        await self._gone(before)
+        return after
+
+    async def _gone(self, replica: Replica) -> None:
+        await replica.stop()
+        task = self._lives.pop(replica)
+        task.cancel()
+        await asyncio.wait({task})
 
     def named(self, name: str) -> list[Replica]:
         """``web`` is all replicas of a workload, ``web/1`` one of them."""

@@ -149,19 +149,20 @@ def rewritten(route: ir.Route, request: Request) -> Request:
     assert isinstance(route.action, ir.Forward)
     assert isinstance(route.match, ir.RequestMatch)
     rewrite = route.action.rewrite
-    path = request.path
+    path = normalised(request.path)
     if rewrite.path:
         rest = ""
         if isinstance(route.match.path, ir.Prefix):
-            rest = normalised(path)[len(route.match.path.text) :]
-        _, mark, query = path.partition("?")
-        path = f"{rewrite.path}{rest}{mark}{query}"
+            rest = path[len(route.match.path.text) :]
+        # The second hop resolves what the rewrite brings.
+        path = normalised(f"{rewrite.path}{rest}")
+    _, mark, query = request.path.partition("?")
     changed = {name.lower() for name, _ in route.set_headers} | set(route.removed_headers)
     headers = [each for each in request.headers if each[0].lower() not in changed]
     return replace(
         request,
         host=rewrite.host or request.host,
-        path=path,
+        path=f"{path}{mark}{query}",
         headers=(*headers, *route.set_headers),
     )
 

@@ -9,6 +9,7 @@ the app, and says in DATA/requests when it was told to drain.
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -98,6 +99,9 @@ def serve(arguments: list[str]) -> None:
                     self.changed()
                     outcomes = [{"key": key_of(r), "action": "created"} for r in body["resources"]]
                     return 200, {"revision": state["revision"], "outcomes": outcomes}
+                case ["POST", "missingCertificates"]:
+                    named = re.findall(r'"certificateArn": "([^"]+)"', json.dumps(state))
+                    return 200, {"missing": [{"arn": arn} for arn in dict.fromkeys(named)]}
                 case ["GET", "wait"]:
                     return 200, {"revision": state["revision"], "total": 1, "accepted": 1}
                 case ["PUT", "meshes", mesh, "virtualNodes", node, "instances", id]:

@@ -350,3 +350,13 @@ def test_a_request_that_crashes_the_app_does_not_end_the_runner(up: Start) -> No
         running.ask("web", "/crash")
     running.says("exited with status 3")
     running.in_state("web", "running")
+
+
+def test_certificates_that_the_files_name_and_nobody_knows_are_told_with_the_command(
+    up: Start,
+) -> None:
+    arn = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+    tls = f"tls: {{mode: STRICT, certificate: {{acm: {{certificateArn: '{arn}'}}}}}}"
+    running = up(WEB.replace("protocol: http}", "protocol: http}, " + tls)).ready()
+    running.says(f"no certificate or authority is known as {arn}")
+    running.says("weft cert fill makes them all")
