@@ -7,26 +7,35 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.demo import Demo
+from tests.demo import Demo, started
+from weft.errors import CannotStart
+from weft.local.isolation import possible
 
-_SBIN = "/usr/sbin:/sbin"
-PROGRAMS = ("iptables-restore", "ip", "unshare", "nsenter", "setpriv")
 NOBODY = 65534
-_MISSING = [
-    each
-    for each in PROGRAMS
-    if shutil.which(each, path=f"{os.environ.get('PATH', '')}:{_SBIN}") is None
-]
 SRC = Path(__file__).parents[1] / "src"
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or bool(_MISSING),
-    reason=f"needs root and {', '.join(PROGRAMS)}; missing: {_MISSING or 'root'}",
-)
+
+def _missing() -> str:
+    """Why nothing can be isolated here; empty where it can be."""
+    if os.geteuid() != 0:
+        return "only root can see into the namespaces of others"
+    if shutil.which("setpriv") is None:
+        return "there is no setpriv (apt-get install util-linux)"
+    try:
+        possible(os.environ)
+    except CannotStart as error:
+        return error.message
+    return ""
+
+
+needs_root = pytest.mark.skipif(bool(_missing()), reason=_missing() or "it can be done here")
 
 FETCH = """
 import http.client, sys
@@ -78,28 +87,30 @@ def nat_rules(said: str) -> list[str]:
     return [line.partition(" [")[0] for line in said.splitlines() if "APPMESH" in line]
 
 
-def as_nobody(directory: Path, *options: str) -> Demo:
+@contextmanager
+def of_nobody(*options: str) -> Iterator[Demo]:
     """A demo of a user without any rights; skips where no Python is readable for everybody."""
-    directory.chmod(0o777)
-    for parent in directory.parents:
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
     prefix = (
         *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
         *("--bounding-set=-all", "--inh-caps=-all"),
     )
     python = everybodys_python(prefix)
-    return Demo(
-        directory,
-        options,
-        prefix=prefix,
-        python=python,
-        variables={
-            "HOME": str(directory),
-            "PYTHONPATH": f"{SRC}:{sysconfig.get_path('purelib')}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-    )
+    # A directory that pytest makes is closed to others, and stays so.
+    with TemporaryDirectory(prefix="weft-nobody-") as directory:
+        os.chown(directory, NOBODY, NOBODY)
+        described = Demo(
+            Path(directory),
+            options,
+            prefix=prefix,
+            python=python,
+            variables={
+                "HOME": directory,
+                "PYTHONPATH": f"{SRC}:{sysconfig.get_path('purelib')}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+        )
+        with started(described):
+            yield described
 
 
 def everybodys_python(prefix: tuple[str, ...]) -> str:

@@ -85,6 +85,7 @@ GATEWAY_PORTS = (
     f"{ENVOY}test_gateways.py::test_each_listener_has_its_routes_and_each_port_of_a_service_its_own"
 )
 GATEWAY_GRPC = f"{ENVOY}test_gateway_grpc.py::test_calls_are_led_by_service_host_and_metadata"
+GATEWAY_WHY = f"{ENVOY}test_why_gateway_property.py::test_why_says_what_a_gateways_envoy_does"
 LOGS = f"{CASES}test_access_logs.py::test_lines_of_both_formats_stand_in_their_files"
 
 MESH = (
@@ -98,7 +99,8 @@ MESH = (
     ),
     Proof(
         "mesh.serviceDiscovery.ipPreference",
-        f"{EGRESS}.cluster_type: dns_lookup_family; the address of endpoints; the bind address of listeners",
+        f"{EGRESS}.cluster_type.dns_lookup_family; the address of endpoints; the bind address of "
+        "listeners",
         (MESH_PREFERENCE,),
     ),
 )
@@ -188,6 +190,8 @@ NODES = (
             "test_http_proxy_reaches_backends_and_says_why_it_does_not_reach_others",
             f"{ENVOY}test_transparent_chains.py::"
             "test_the_port_picks_the_chain_and_the_host_the_backend",
+            f"{ENVOY}test_mesh_dns.py::"
+            "test_two_tcp_backends_on_one_port_and_an_http_one_are_told_apart",
         ),
     ),
     Proof(
@@ -288,15 +292,19 @@ NODES = (
     ),
     Proof(
         "virtualNode.serviceDiscovery{.awsCloudMap,.dns}.ipPreference",
-        "which address an endpoint has; dns_lookup_family; the bind address",
+        "which address an endpoint has; cluster_type.dns_lookup_family; the bind address",
         (NODE_PREFERENCE,),
     ),
     Proof(
         "virtualNode.serviceDiscovery.dns{.hostname,.responseType}",
-        f"{EGRESS}: the address of its endpoint; cluster_type: all_addresses_in_single_endpoint",
+        f"{EGRESS}: the address of its endpoint; cluster_type.all_addresses_in_single_endpoint",
         (
             f"{ENVOY}test_dns_discovery.py::"
             "test_a_load_balancers_name_is_one_address_and_endpoints_are_all",
+            f"{ENVOY}test_ip_preference.py::"
+            "test_a_load_balancers_name_is_one_address_at_a_time_and_a_new_one_is_used_soon",
+            f"{ENVOY}test_ip_preference.py::"
+            "test_a_name_of_endpoints_is_all_its_addresses_and_follows_them_soon",
         ),
     ),
 )
@@ -505,7 +513,7 @@ GATEWAY_ROUTES = (
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.match.hostname{.exact,.suffix}",
         "match.headers: :authority",
-        (GATEWAY_HOSTS, GATEWAY_GRPC),
+        (GATEWAY_HOSTS, GATEWAY_GRPC, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.match.port",
@@ -520,7 +528,7 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.headers[].match{VALUE_MATCHES}",
         "match.headers: string_match, range_match",
-        (GATEWAY_MATCH,),
+        (GATEWAY_MATCH, GATEWAY_WHY),
     ),
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.{{method,path.exact,path.regex,prefix}}",
@@ -530,7 +538,7 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.queryParameters[]{{.name,.match.exact}}",
         "match.query_parameters",
-        (GATEWAY_MATCH,),
+        (GATEWAY_MATCH, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.grpcRoute.match.serviceName",
@@ -545,12 +553,12 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.grpcRoute.match.metadata[].match{VALUE_MATCHES}",
         "match.headers: string_match, range_match",
-        (GATEWAY_GRPC,),
+        (GATEWAY_GRPC, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.priority",
         "the order of routes",
-        (GATEWAY_MATCH,),
+        (GATEWAY_WHY,),
     ),
 )
 

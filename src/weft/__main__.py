@@ -14,7 +14,7 @@ def main() -> int | None:
         return ready(sys.argv[3:])
 
     if sys.argv[1:2] == ["sidecar"]:
-        from weft.sidecar.agent import main as sidecar
+        from weft.sidecar.program import main as sidecar
 
         return sidecar(sys.argv[2:], parsed_yaml)
 

@@ -7,6 +7,7 @@ howto-k8s-ingress-gateway and howto-k8s-grpc-ingress-v2, with other names and po
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import yaml
 from tests.mesh_lab.apps import App, app
 from tests.mesh_lab.colors import client, colors
 from tests.mesh_lab.doors import Door, door
-from tests.mesh_lab.lab import Lab
+from tests.mesh_lab.lab import Lab, until
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -273,3 +274,43 @@ async def test_grpc_comes_in_by_service_and_metadata(weft: Lab) -> None:
                 await weft.update("gateway_route", **named, spec=asked)
                 assert await caller.call("GetColor", metadata=fits) == "teal"
                 assert await caller.call("GetColor", metadata=fits_not) == "UNIMPLEMENTED"
+
+
+async def test_a_gateway_that_stops_finishes_what_it_has(weft: Lab) -> None:
+    place = {"meshName": "leaving"}
+    await weft.ask("create_mesh", **place)
+    spec = {"listeners": [http(PORT)], "serviceDiscovery": {"dns": {"hostname": "slow.invalid"}}}
+    await weft.ask("create_virtual_node", **place, virtualNodeName="slow", spec=spec)
+    provider = {"provider": {"virtualNode": {"virtualNodeName": "slow"}}}
+    await weft.ask("create_virtual_service", **place, virtualServiceName="slow.local", spec=provider)  # fmt: skip
+    gateway = {**place, "virtualGatewayName": "front"}
+    await weft.ask("create_virtual_gateway", **gateway, spec={"listeners": [http(8585)]})
+    target = {"virtualService": {"virtualServiceName": "slow.local"}}
+    spec = {"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}}
+    await weft.ask("create_gateway_route", **gateway, gatewayRouteName="all", spec=spec)
+    async with app("slow") as slow:
+        await weft.bare("leaving", "slow", {PORT: slow})
+        front = await door(weft, "leaving", "front", 8585)
+        slow.gate = asyncio.Event()
+        calls = [asyncio.create_task(front.says("/")) for _ in range(5)]
+
+        async def all_there() -> bool:
+            return slow.busy == 5
+
+        await until(all_there)
+        stopping = asyncio.create_task(front.sidecar.stop())
+
+        async def drains() -> bool:
+            return "draining for up to" in front.sidecar.log
+
+        await until(drains)
+        # Who comes a moment late is served, too: both hops still accept.
+        late = asyncio.create_task(front.says("/late"))
+
+        async def the_late_is_there() -> bool:
+            return slow.busy == 6
+
+        await until(the_late_is_there)
+        slow.gate.set()
+        assert [await call for call in (*calls, late)] == ["slow"] * 6
+        assert await stopping == 0

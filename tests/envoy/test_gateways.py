@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +27,7 @@ from tests.envoy.running import (
     upstream,
 )
 from tests.envoy.sidecar_harness import eventually
-from tests.mesh_lab.http2 import requests
+from tests.mesh_lab.http2 import requests, serve
 from tests.shares import assert_shares
 from weft.names import IngressPort, Mode, Ports
 from weft.resolve.matching import Request
@@ -404,24 +405,83 @@ async def test_a_gateways_pool_turns_away_what_is_above_it(tmp_path: Path) -> No
             assert found == {200: 5, 503: 8}
 
 
+@pytest.mark.parametrize("protocol", ["http2", "grpc"])
+async def test_a_pool_of_streams_turns_away_what_is_above_it(protocol: str, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    busy = 0
+
+    async def answer(_: object) -> tuple[int, str]:
+        nonlocal busy
+        busy += 1
+        await gate.wait()
+        return 200, "ok"
+
+    async def waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer, answer)
+        finally:
+            writer.close()
+
+    mapping = {"port": 8080, "protocol": protocol}
+    route = leads({"port": 8080}, "slow.local", f"{protocol}Route")
+    spec = {
+        "listeners": [{"portMapping": mapping, "connectionPool": {protocol: {"maxRequests": 3}}}],
+        "routes": {"all": route},
+    }
+    (admin,) = free_ports(1)
+    async with listening(waiting) as port:
+        mesh = {
+            "nodes": {"slow": {"listen": f"9080/{protocol}"}},
+            "services": {"slow.local": "node slow"},
+            "instances": {"slow": {"s": {9080: f"127.0.0.1:{port}"}}},
+        }
+        async with gateway(tmp_path, spec, mesh, admin=admin) as front, asyncio.timeout(DEADLINE):
+            headers = {"content-type": "application/grpc"} if protocol == "grpc" else {}
+            calls = asyncio.create_task(
+                requests(front.sockets[8080], 8, "front", "/s/m", headers=headers)
+            )
+            redirect = f"cds_ingress_shop_front_self_redirect_{protocol}_15001"
+
+            async def refused() -> bool:
+                found = await stats(admin, redirect)
+                return found["upstream_rq_active_overflow"] == 5
+
+            await eventually(refused, seconds=10)
+            await until(lambda: busy == 3)
+            gate.set()
+            found = Counter(
+                each.headers.get("grpc-status", str(each.status)) for each in await calls
+            )
+            # To gRPC clients Envoy says 14, "unavailable".
+            assert found == {"200": 3, "14" if protocol == "grpc" else "503": 5}
+
+
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         await asyncio.sleep(0.01)
 
 
-async def test_both_hops_are_logged(tmp_path: Path) -> None:
+LOGGED = "%RESPONSE_CODE% %ROUTE_NAME% %REQ(:PATH)% %UPSTREAM_CLUSTER%"
+
+
+@pytest.mark.parametrize(
+    "written", [{"text": f"{LOGGED}\n"}, {"json": [{"key": "line", "value": LOGGED}]}], ids=str
+)
+async def test_both_hops_are_logged(written: dict[str, Any], tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    text = "%RESPONSE_CODE% %ROUTE_NAME% %REQ(:PATH)% %UPSTREAM_CLUSTER%\n"
     spec = {
         "listen": ["8080/http"],
-        "logging": {"accessLog": {"file": {"path": str(log), "format": {"text": text}}}},
+        "logging": {"accessLog": {"file": {"path": str(log), "format": written}}},
         "routes": {"r": leads({"prefix": "/p"}, "one.local")},
     }
     mesh = {"services": {"one.local": "node white"}}
     async with gateway(tmp_path, spec, mesh, "white") as front:
         assert await front.body("/p/x") == "white"
         assert await front.body("/other") == "404"
-    assert sorted(log.read_text().splitlines()) == sorted(
+    lines = log.read_text().splitlines()
+    if "json" in written:
+        lines = [json.loads(line)["line"] for line in lines]
+    assert sorted(lines) == sorted(
         [
             "200 r /x cds_ingress_shop_front_self_redirect_http_15001",
             "200 white /x cds_egress_shop_white_http_9080",
@@ -477,3 +537,32 @@ async def test_why_names_both_routes_that_envoy_takes(tmp_path: Path) -> None:
         if found.passage.route:
             expected.add(f"{i} egress {found.route or '-'}")
     assert set(log.read_text().splitlines()) == expected
+
+
+@pytest.mark.parametrize(
+    ("preference", "hosts"),
+    [(None, ["127.0.0.1"]), ("IPv4_ONLY", ["127.0.0.1", "::1"]), ("IPv6_PREFERRED", ["127.0.0.1", "::1"])],
+)  # fmt: skip
+async def test_where_nothing_is_redirected_a_gateway_listens_at_its_own_port(
+    preference: str | None, hosts: list[str], tmp_path: Path
+) -> None:
+    own, egress = free_ports(2)
+    async with upstream("white") as white:
+        mesh = {
+            "mesh": {"serviceDiscovery": {"ipPreference": preference}} if preference else {},
+            "gateways": {
+                "front": {
+                    "listen": f"{own}/http",
+                    "routes": {"all": leads({"prefix": "/"}, "one.local")},
+                }
+            },
+            "nodes": {"white": {"listen": "9080/http"}},
+            "services": {"one.local": "node white"},
+            "instances": {"white": {"w": {9080: f"127.0.0.1:{white.port}"}}},
+        }
+        view = view_of(FRONT, ports=Ports(egress=egress))
+        async with envoy(translate(resolve(state_from(mesh), view)), own, tmp_path):
+            for host in hosts:
+                reader, writer = await asyncio.open_connection(host, own)
+                assert (await said(reader, writer, "GET / HTTP/1.1\nHost: x")).body == "white"
+                writer.close()

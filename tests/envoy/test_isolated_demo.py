@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo import MESH, Demo, demo, descendants, get, started, wait_for
-from tests.isolated import NOBODY, as_nobody, fetch, inside, nat_rules, needs_root
+from tests.demo import MESH, Demo, demo, descendants, get, wait_for
+from tests.isolated import NOBODY, fetch, inside, nat_rules, needs_root, of_nobody
 from tests.shares import assert_shares
 from weft.local.demo import example
 
@@ -44,10 +44,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="module")
-def of_nobody(tmp_path_factory: pytest.TempPathFactory, running: Demo) -> Iterator[Demo]:
+def nobodys(running: Demo) -> Iterator[Demo]:
     """Of a user without rights, while another runner has the same addresses."""
-    directory = tmp_path_factory.mktemp("nobody")
-    with started(as_nobody(directory, "--no-traffic", "--isolate=require")) as found:
+    with of_nobody("--no-traffic", "--isolate=require") as found:
         yield found
 
 
@@ -142,15 +141,15 @@ def test_a_stopped_workload_starts_again_at_the_same_address(running: Demo) -> N
     assert fetch(running, "tcpecho", "colorteller.myapp.local", 9080) == ["200 white"]
 
 
-def test_a_user_without_rights_gets_the_same(of_nobody: Demo, running: Demo) -> None:
-    assert_shares(of_nobody.colors(300), THIRDS)
-    assert get(of_nobody.gateway, "/tcpecho") == (200, ECHO)
+def test_a_user_without_rights_gets_the_same(nobodys: Demo, running: Demo) -> None:
+    assert_shares(nobodys.colors(300), THIRDS)
+    assert get(nobodys.gateway, "/tcpecho") == (200, ECHO)
     same = "the addresses are the runner's own"
-    assert of_nobody.replicas("tcpecho")[0]["ipv4"] == running.replicas("tcpecho")[0]["ipv4"], same
+    assert nobodys.replicas("tcpecho")[0]["ipv4"] == running.replicas("tcpecho")[0]["ipv4"], same
 
 
-def test_an_app_is_the_user_and_cannot_touch_its_rules(of_nobody: Demo) -> None:
-    (replica,) = of_nobody.replicas("colorgateway")
+def test_an_app_is_the_user_and_cannot_touch_its_rules(nobodys: Demo) -> None:
+    (replica,) = nobodys.replicas("colorgateway")
     status = Path(f"/proc/{replica['pid']}/status").read_text()
     inside_uid = Path(f"/proc/{replica['pid']}/uid_map").read_text().split()
 

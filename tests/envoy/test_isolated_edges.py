@@ -58,7 +58,8 @@ def test_where_it_cannot_be_done_workloads_run_in_explicit_mode_and_are_told_why
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "weft.yaml"
-    file.write_text("workloads: {tool: {command: sleep 1000}}\n")
+    mesh = "mesh: shop\nresources: [{kind: mesh}]\n"
+    file.write_text(mesh + "workloads: {tool: {command: sleep 1000}}\n")
     with started(Demo(tmp_path, ("--isolate",), file, prefix=FORBIDDEN)) as running:
         (said,) = [line for line in running.log().splitlines() if "not isolated" in line]
         assert "no namespace can be made" in said

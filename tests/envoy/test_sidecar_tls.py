@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.certificates import Authority
+from tests.envoy.changing import in_place, serial, shown
 from tests.envoy.proxies import ControlPlane
-from tests.envoy.running import upstream
+from tests.envoy.running import ask, upstream
 from tests.envoy.secret_server import secret_server
 from tests.envoy.sidecar_harness import Sidecar, eventually
-from tests.envoy.test_certificates_change import in_place, serial, shown
 from tests.envoy.test_tls_mutual import ask_with_tls, listener
 
 pytestmark = pytest.mark.envoy
@@ -21,7 +22,7 @@ GET = "GET / HTTP/1.1\nHost: any"
 ARN = "arn:aws:acm:us-west-2:000000000000:certificate/web"
 
 
-async def test_certificates_of_files_and_of_a_secret_server_survive_a_start_without_the_control_plane(
+async def test_files_and_a_secret_server_are_there_without_the_control_plane_and_keys_by_arn_are_not(
     tmp_path: Path,
 ) -> None:
     authority = Authority(tmp_path)
@@ -36,15 +37,23 @@ async def test_certificates_of_files_and_of_a_secret_server_survive_a_start_with
         }
     }
     by_server = {"sds": {"secretName": "spiffe://shop/web"}}
+    by_arn = {"acm": {"certificateArn": ARN}}
     said: dict[str, Any] = {
         "nodes": {
             "web": {
                 "listeners": [
                     listener(80, {"mode": "STRICT", "certificate": by_file}),
                     listener(81, {"mode": "STRICT", "certificate": by_server}),
+                    listener(82, {"mode": "STRICT", "certificate": by_arn}),
                 ]
             }
-        }
+        },
+        "certificates": {
+            ARN: {
+                "certificateChain": first.certificate.read_text(),
+                "privateKey": first.key.read_text(),
+            }
+        },
     }
     control_plane = ControlPlane(said)
     async with upstream("app") as app, secret_server(tmp_path / "sds.sock") as sds:
@@ -54,6 +63,7 @@ async def test_certificates_of_files_and_of_a_secret_server_survive_a_start_with
             tmp_path,
             f"127.0.0.1:{control_plane.port}",
             *("--ingress", f"80=0:{app.port}", "--ingress", f"81=0:{app.port}"),
+            *("--ingress", f"82=0:{app.port}"),
             *("--sds-socket", sds.socket, "--drain-time", "100ms"),
         )
         try:
@@ -73,12 +83,34 @@ async def test_certificates_of_files_and_of_a_secret_server_survive_a_start_with
 
             await sidecar.start()
             assert await serving(sidecar) == sockets
-            for socket in sockets:
+            *kept_ones, by_arn_alone = sockets
+            for socket in kept_ones:
                 assert (await ask_with_tls(socket, GET))[0].body == "app"
-            assert (await sidecar.json("/status"))["source"] == "last accepted"
+            # Its key was never on this machine's disk; it is closed, and plain text is no way in.
+            with pytest.raises((asyncio.IncompleteReadError, OSError)):
+                await ask_with_tls(by_arn_alone, GET)
+            with pytest.raises((asyncio.IncompleteReadError, OSError)):
+                await ask(by_arn_alone, GET)
+            standing = await sidecar.json("/status")
+            assert any("http_82" in each for each in standing["left_out"]), standing
             # And is followed there, too.
             in_place(first, keys)
             await eventually(lambda: is_shown(sockets[0], serial(first)))
+
+            again = ControlPlane(said, port=control_plane.port)
+            await again.start()
+            try:
+
+                async def open_again() -> bool:
+                    try:
+                        return (await ask_with_tls(by_arn_alone, GET))[0].body == "app"
+                    except (asyncio.IncompleteReadError, OSError):
+                        return False
+
+                await eventually(open_again)
+            finally:
+                await sidecar.stop()
+                await again.server.stop()
         finally:
             await sidecar.stop()
             await control_plane.server.stop()

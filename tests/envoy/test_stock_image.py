@@ -1,9 +1,9 @@
 """
 AWS's own image against us: a real Envoy with the bootstrap that the image's agent wrote.
 
-The bootstrap is app-mesh.md 4.4 word for word, in the mode of a Unix socket: Google's gRPC
-client, the state of the world, no metadata of ours. The mode with TLS signs by a plugin
-that only AWS's builds of Envoy have; its signature is proven in tests/ads/test_credentials.py.
+The bootstrap is app-mesh.md 4.4 word for word: Google's gRPC client, the state of the
+world, no metadata of ours. With TLS it signs by a plugin that only AWS's builds of Envoy
+have; what that sends is proven in tests/ads/test_credentials.py, and left out here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.envoy.envoy_binary import envoy_binary
 from tests.envoy.running import DEADLINE
 from tests.envoy.sidecar_harness import eventually
 from weft.names import Key
 from weft.server import Running, serving
-from weft.settings import Address, Settings
+from weft.settings import Address, Settings, Tls
 from weft.store.change import Author, Put
 from weft.xds.status import State
 from weft.xds.wire import Variant
@@ -35,8 +36,18 @@ pytestmark = pytest.mark.envoy
 ME = Author("ana", "pytest")
 
 
-def of_the_agent(node: str, admin: int, *, socket: str, **metadata: Any) -> dict[str, Any]:
-    """What the agent generates for ``APPMESH_XDS_ENDPOINT=unix://…``."""
+def of_the_agent(
+    node: str, admin: int, target: str, authority: Path | None, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    What the agent generates for ``APPMESH_XDS_ENDPOINT``, less the plugin that signs.
+
+    With an authority it is that of ``host:port``, else of ``unix://…``.
+    """
+    credentials: dict[str, Any] = {}
+    if authority is not None:
+        roots = {"root_certs": {"filename": str(authority)}}
+        credentials = {"channel_credentials": {"ssl_credentials": roots}}
     fetched = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     runtime = {
         "envoy.features.enable_all_deprecated_features": True,
@@ -104,8 +115,9 @@ def of_the_agent(node: str, admin: int, *, socket: str, **metadata: Any) -> dict
                 "grpc_services": [
                     {
                         "google_grpc": {
-                            "target_uri": f"unix://{socket}",
+                            "target_uri": target,
                             "stat_prefix": "ads",
+                            **credentials,
                             "channel_args": {
                                 "args": {
                                     name: {"int_value": value} for name, value in arguments.items()
@@ -154,12 +166,15 @@ class Image:
 
 @asynccontextmanager
 async def image(
-    directory: Path, *, max_age: timedelta | None = None, **metadata: Any
+    directory: Path, *, max_age: timedelta | None = None, secure: bool = False, **metadata: Any
 ) -> AsyncIterator[Image]:
     """A control plane at a Unix socket, a workload, and the image's Envoy for ``web``."""
     xds = directory / "xds.sock"
+    authority = Authority(directory)
+    leaf = authority.leaf("control plane", hosts=("localhost",))
     settings = Settings(
         api=Address("127.0.0.1", 0),
+        tls=Tls(leaf.certificate, leaf.key) if secure else None,
         xds=Address("", 0, str(xds)),
         data=directory / "control",
         xds_max_age=max_age,
@@ -197,7 +212,12 @@ async def image(
         await running.parts.store.apply([Put(Key.parse(k), v) for k, v in steps.items()], ME)
         written = directory / "bootstrap.json"
         node = "arn:aws:appmesh:us-west-2:000000000000:mesh/shop/virtualNode/web"
-        written.write_text(json.dumps(of_the_agent(node, 9901, socket=str(xds), **metadata)))
+        target, roots = f"unix://{xds}", None
+        if secure:
+            # The network inside leads nowhere, but a path is reached from any.
+            await stack.enter_async_context(_inside(namespace, *_RELAY, str(xds)))
+            target, roots = "localhost:7401", authority.certificate
+        written.write_text(json.dumps(of_the_agent(node, 9901, target, roots, metadata)))
         await stack.enter_async_context(
             _inside(
                 namespace,
@@ -211,6 +231,31 @@ async def image(
 
 
 _WORKLOAD = (sys.executable, "-m", "http.server", "9080", "--bind", "127.0.0.1")
+
+
+_RELAY = (
+    sys.executable,
+    "-c",
+    """
+import asyncio, sys
+
+async def pipe(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def joined(reader, writer):
+    inner_reader, inner_writer = await asyncio.open_unix_connection(sys.argv[1])
+    await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
+
+async def main():
+    server = await asyncio.start_server(joined, "localhost", 7401)
+    await server.serve_forever()
+
+asyncio.run(main())
+""",
+)
 
 
 @asynccontextmanager
@@ -275,6 +320,11 @@ async def test_the_images_bootstrap_gets_its_whole_configuration(tmp_path: Path)
 async def test_requests_through_the_image_are_answered(tmp_path: Path) -> None:
     async with image(tmp_path) as found:
         assert await found.answers(3) == ["200"] * 3
+
+
+async def test_the_image_may_ask_by_tls(tmp_path: Path) -> None:
+    async with image(tmp_path, secure=True) as found:
+        assert await found.answers(2) == ["200"] * 2
 
 
 async def test_a_stream_that_is_closed_for_its_age_harms_nobody(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ finds the chain it would have found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from typing import Any
 import pytest
 
 from tests.builders import state_from, view_of
-from tests.envoy.running import DEADLINE, ask, envoy, free_ports, listening, upstream
+from tests.certificates import Authority
+from tests.envoy.running import DEADLINE, ask, envoy, free_ports, listening, said, upstream
 from weft.ir.cluster import SocketAddress
+from weft.ir.listener import Listener
 from weft.resolve.proxy import resolve
 from weft.translate.proxy import translate
 
@@ -106,3 +109,69 @@ async def test_a_tcp_backend_without_a_route_is_closed_even_when_all_is_allowed(
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(1)
         writer.close()
+
+
+async def test_a_permissive_port_takes_either_and_a_strict_one_tls_alone(tmp_path: Path) -> None:
+    either, strict, plain = free_ports(3)
+    leaf = Authority(tmp_path).leaf("server", hosts=("web.test",))
+    shown = {"file": {"certificateChain": str(leaf.certificate), "privateKey": str(leaf.key)}}
+
+    def listener(port: int, mode: str, protocol: str = "http") -> dict[str, Any]:
+        tls = {"mode": mode, "certificate": shown}
+        return {"portMapping": {"port": port, "protocol": protocol}, "tls": tls}
+
+    mesh = {
+        "nodes": {
+            "web": {
+                "listeners": [
+                    listener(either, "PERMISSIVE"),
+                    listener(strict, "STRICT"),
+                    listener(plain, "DISABLED", "tcp"),
+                ],
+            }
+        }
+    }
+    proxy = resolve(state_from(mesh), view_of("web"))
+    ingress, *others = proxy.listeners
+    # The workload has these ports at 127.0.0.1; what arrives for it has them elsewhere.
+    addresses = tuple(SocketAddress("127.0.0.2", port) for port in (either, strict, plain))
+    bound = replace(proxy, listeners=(replace(ingress, addresses=addresses), *quiet(others)))
+    async with (
+        upstream("either", port=either),
+        upstream("strict", port=strict),
+        listening(banner, port=plain),
+        envoy(translate(bound), either, tmp_path),
+        asyncio.timeout(DEADLINE),
+    ):
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+
+        async def asked(port: int, context: ssl.SSLContext | None) -> str:
+            while True:
+                try:
+                    streams = await asyncio.open_connection("127.0.0.2", port, ssl=context)
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.02)
+            try:
+                return (await said(*streams, "GET / HTTP/1.1\nHost: web")).body
+            finally:
+                streams[1].close()
+
+        assert await asked(either, None) == "either"
+        assert await asked(either, tls) == "either"
+        assert await asked(strict, tls) == "strict"
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await asked(strict, None)
+        reader, writer = await asyncio.open_connection("127.0.0.2", plain)
+        # At once: nobody asks this one how it begins.
+        async with asyncio.timeout(0.2):
+            assert await reader.readline() == b"welcome\n"
+        writer.close()
+
+
+def quiet(listeners: Iterable[Listener]) -> Iterator[Listener]:
+    """The same at addresses that are nobody else's."""
+    for each in listeners:
+        (port,) = free_ports(1)
+        yield replace(each, addresses=(SocketAddress("127.0.0.1", port),))

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import state_from
+from tests.builders import state_from, to
 from tests.envoy.running import DEADLINE, ask, free_ports, upstream
 from tests.envoy.swapped import Swapped, swapped
 from weft.ir.cluster import SocketAddress
@@ -35,10 +35,16 @@ pytestmark = pytest.mark.envoy
 
 Said = dict[str, Any]
 NODES = ("a", "b", "c", "d")
+RAW_NODES = ("raw-a", "raw-b")
+RAW = "raw.local"
+"""A service of connections, at a port of its own."""
 SERVICES = ("one.local", "Two.local", "three.local")
-HOSTS = ("one.local", "ONE.local", "two.local", "three.local", "other.local", "127.0.0.1")
+HOSTS = (
+    *("one.local", "ONE.local", "two.local", "three.local", "other.local", "127.0.0.1"),
+    RAW,
+)
 PROXY = ProxyId.parse("mesh/shop/virtualNode/web")
-SMALL, LARGE = 40, 1500
+SMALL, LARGE = 40, 1000
 REQUESTS = 8
 
 
@@ -63,6 +69,8 @@ query_matches = st.fixed_dictionaries(
 paths: st.SearchStrategy[Said] = st.sampled_from(
     [
         {"prefix": "/"},
+        {"prefix": "/"},
+        {"prefix": "/"},
         {"prefix": "/a"},
         {"prefix": "/a/"},
         {"prefix": "/a/b"},
@@ -72,17 +80,16 @@ paths: st.SearchStrategy[Said] = st.sampled_from(
         {"path": {"regex": "/s/m"}},
     ]
 )
+conditions = st.fixed_dictionaries(
+    {},
+    optional={
+        "method": st.sampled_from(["GET", "POST", "DELETE"]),
+        "headers": st.lists(header_matches, min_size=1, max_size=2),
+        "queryParameters": st.lists(query_matches, min_size=1, max_size=2),
+    },
+)
 http_matches = st.builds(
-    lambda path, more: {**path, **more},
-    paths,
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "method": st.sampled_from(["GET", "POST", "DELETE"]),
-            "headers": st.lists(header_matches, min_size=1, max_size=2),
-            "queryParameters": st.lists(query_matches, min_size=1, max_size=2),
-        },
-    ),
+    lambda path, more: {**path, **more}, paths, st.one_of(st.just({}), conditions)
 )
 schemes = st.builds(
     lambda found, scheme: {**found, "scheme": scheme},
@@ -110,6 +117,11 @@ NEVER = {
 """Or every request to nobody would take the time of two back-offs."""
 
 
+def seldom(one: Any, other: Any) -> st.SearchStrategy[Any]:
+    """One of two, the first in one of six cases."""
+    return st.sampled_from([other, other, other, one, other, other])
+
+
 @st.composite
 def routes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
     nodes = draw(st.lists(st.sampled_from(NODES), unique=True, min_size=1, max_size=3))
@@ -129,7 +141,7 @@ def routes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
             st.tuples(st.just("grpcRoute"), grpc_matches),
         )
     )
-    if draw(switches):
+    if draw(seldom(True, False)):
         found = {**found, "port": draw(st.sampled_from(ports))}
     spec: Said = {kind: {"action": action, "match": found, "retryPolicy": NEVER}}
     if draw(switches):
@@ -140,21 +152,21 @@ def routes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
 @st.composite
 def meshes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
     said: Said = {"nodes": {}, "routers": {}, "services": {}, "instances": {}, "policies": {}}
-    said["mesh"] = {"egressFilter": {"type": draw(st.sampled_from(["DROP_ALL", "ALLOW_ALL"]))}}
-    calls = draw(st.lists(st.sampled_from(SERVICES), unique=True, min_size=1))
-    said["nodes"]["web"] = {"calls": calls}
+    said["mesh"] = {"egressFilter": {"type": draw(seldom("ALLOW_ALL", "DROP_ALL"))}}
+    said["nodes"]["web"] = {"calls": draw(seldom([SERVICES[0]], list(SERVICES)))}
     for node in NODES:
         said["nodes"][node] = {"listen": f"{draw(st.sampled_from(ports))}/http"}
     for router in ("r", "s"):
-        listened = draw(st.lists(st.sampled_from(ports), unique=True, min_size=1))
-        found = draw(st.lists(routes(ports), max_size=5))
+        listened = draw(seldom(ports[:1], ports))
+        found = draw(st.lists(routes(ports), min_size=1, max_size=5))
         said["routers"][router] = {
             "listen": [f"{port}/http" for port in listened],
             "routes": {f"{router}{i}": spec for i, spec in enumerate(found)},
         }
-    providers = [None, "router r", "router s", "node a", "node b"]
-    for service in draw(st.lists(st.sampled_from(SERVICES), unique=True)):
-        said["services"][service] = draw(st.sampled_from(providers))
+    providers = ["router r", "router s", "router s", "router r", "node a", None]
+    for service in SERVICES:
+        if draw(seldom(False, True)):
+            said["services"][service] = draw(st.sampled_from(providers))
     said["forgotten"] = draw(st.lists(st.sampled_from(NODES), unique=True, max_size=2))
     if draw(switches):
         said["policies"]["mesh"] = {"reroute": draw(switches), "amazonaws": draw(switches)}
@@ -163,12 +175,32 @@ def meshes(draw: st.DrawFn, ports: tuple[int, ...]) -> Said:
             if draw(st.integers(0, 3)) == 0:
                 about = f"virtualRouter/{router}/route/{route}"
                 said["policies"][about] = {"reroute": draw(switches)}
-    if draw(switches):
+    if draw(seldom(True, False)):
         found_filter = draw(st.sampled_from(["DROP_ALL", "ALLOW_ALL"]))
         said["policies"]["virtualNode/web"] = {"egressFilter": {"type": found_filter}}
     for service in said["services"]:
         # Nobody's default: two retries would take the time of two back-offs.
         said["policies"][f"virtualService/{service}"] = {"retryPolicy": NEVER}
+    return said
+
+
+@st.composite
+def with_connections(draw: st.DrawFn, ports: tuple[int, ...], raw_port: int) -> Said:
+    """The same with a service of connections, by a router or a node."""
+    said: Said = draw(meshes(ports))
+    if draw(seldom(False, True)):
+        said["nodes"]["web"]["calls"].append(RAW)
+    for node in RAW_NODES:
+        said["nodes"][node] = {"listen": f"{raw_port}/tcp"}
+    weights = [(node, draw(st.integers(0, 2))) for node in RAW_NODES]
+    split = to(*(f"{node}:{weight}" for node, weight in weights))
+    found = {"all": {"tcpRoute": {"action": split}}}
+    said["routers"]["raw"] = {
+        "listen": [f"{raw_port}/tcp"],
+        "routes": found if any(weight for _, weight in weights) else {},
+    }
+    said["services"][RAW] = draw(st.sampled_from(["router raw", "node raw-a"]))
+    said["forgotten"] += draw(st.lists(st.sampled_from(RAW_NODES), unique=True, max_size=1))
     return said
 
 
@@ -223,7 +255,9 @@ class Bench:
         backends = tuple(
             BackendPort(service, port, socket)
             for (service, port), socket in zip(
-                ((s, p) for s in SERVICES for p in self.ports), self.sockets, strict=True
+                (*((s, p) for s in SERVICES for p in self.ports[:-1]), (RAW, self.ports[-1])),
+                self.sockets,
+                strict=True,
             )
         )
         return View(PROXY, Mode.EXPLICIT, Ports(egress=self.egress, backends=backends))
@@ -248,7 +282,7 @@ class Bench:
             told = replace(told, listeners=(replace(egress, addresses=addresses),))
         await self.envoy.say(translate(told))
         for one in asked:
-            port = self.ports[one.port]
+            port = self.ports[-1 if one.host == RAW else one.port]
             host = f"{one.host}:{port}" if one.with_port or mode is Mode.EXPLICIT else one.host
             service = next((s for s in SERVICES if s.lower() == one.host.lower()), one.host)
             found = why(
@@ -264,12 +298,17 @@ class Bench:
     async def _compare(self, found: Explanation, one: Sent, host: str, mode: Mode) -> None:
         if found.outside and found.outside.startswith("allowed"):
             return  # It would leave the machine, or come back to this Envoy.
-        entry = self.ports[one.port] if mode is Mode.TRANSPARENT else self.egress
+        entry = self.egress
+        if mode is Mode.TRANSPARENT:
+            entry = self.ports[-1 if one.host == RAW else one.port]
         if found.arrival is not None and found.arrival.listener.startswith("lds_egress_127"):
             entry = int(found.arrival.because.rpartition(":")[2])
-        if found.arrival is None or found.arrival.route_configuration == "":
+        if found.arrival is None or (found.arrival.route_configuration == "" and not found.targets):
             with pytest.raises((OSError, asyncio.IncompleteReadError)):
                 await self._ask(entry, one.request, host)
+            return
+        if found.protocol == "tcp" and found.arrival.route_configuration == "":
+            await self._compare_connection(found, entry)
             return
         answer = await self._ask(entry, one.request, host)
         status = answer.status
@@ -290,6 +329,16 @@ class Bench:
             assert status == (200 if target.endpoints else 503), said
         if not found.hosts or not any(each.matches for each in found.hosts):
             assert status == 404, said
+
+    async def _compare_connection(self, found: Explanation, entry: int) -> None:
+        """Who answers is one of the living; who is nobody closes the connection."""
+        chosen = [each for each in found.targets if each.weight]
+        try:
+            body = (await ask(entry, "GET / HTTP/1.1\nHost: x")).body
+        except (OSError, asyncio.IncompleteReadError):
+            assert not chosen or any(not each.endpoints for each in chosen), found
+        else:
+            assert body in {each.virtual_node for each in chosen if each.endpoints}, found
 
     async def _ask(self, entry: int, request: Request, host: str) -> Any:
         self.count += 1
@@ -323,10 +372,13 @@ class Bench:
 
 @asynccontextmanager
 async def bench(directory: Path) -> AsyncIterator[Bench]:
-    egress, *others = free_ports(3 + len(SERVICES) * 2)
-    ports, sockets = tuple(others[:2]), tuple(others[2:])
+    egress, *others = free_ports(5 + len(SERVICES) * 2)
+    ports, sockets = tuple(others[:3]), tuple(others[3:])
     async with AsyncExitStack() as stack:
-        answering = {node: (await stack.enter_async_context(upstream(node))).port for node in NODES}
+        answering = {
+            node: (await stack.enter_async_context(upstream(node))).port
+            for node in (*NODES, *RAW_NODES)
+        }
         envoy = await stack.enter_async_context(swapped(directory))
         yield Bench(envoy, egress, ports, sockets, answering, directory / "access.log")
 
@@ -344,7 +396,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.
 
 def _agrees(running: tuple[asyncio.Runner, Bench], data: st.DataObject) -> None:
     runner, found = running
-    said = data.draw(meshes(found.ports))
+    said = data.draw(with_connections(found.ports[:-1], found.ports[-1]))
     asked = data.draw(st.lists(sent, min_size=REQUESTS, max_size=REQUESTS))
     runner.run(found.check(said, asked, data.draw(st.sampled_from(Mode))))
 

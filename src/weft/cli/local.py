@@ -101,7 +101,7 @@ def sidecar(*, arguments: tuple[str, ...]) -> int:
     weft sidecar --help lists its options.
     """
     # Usually never reached: weft.__main__ starts a sidecar without importing Click.
-    from weft.sidecar.agent import main
+    from weft.sidecar.program import main
 
     return main(list(arguments))
 

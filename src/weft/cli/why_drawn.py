@@ -24,7 +24,7 @@ def draw(session: Session, answer: Json) -> None:
     if candidates := answer.get("candidates"):
         table = Table((Column(""), Column("ROUTE"), Column("PRIORITY", right=True), Column("")))
         for each in candidates:
-            chosen = each.get("route") == answer.get("route")
+            chosen = each.get("matches") and each.get("route") == answer.get("route")
             mark = cell(session.out.glyph(Glyph.ARROW), Role.OK) if chosen else ""
             priority = each.get("priority")
             table.rows.append((mark, each.get("route"), priority, each.get("because")))

@@ -82,6 +82,8 @@ class Authorities:
         keep = Keep(AUTHORITIES, authority.arn, authority.to_document(), Expect.ABSENT, secret)
         note = f"certificate authority {authority.name} {authority.origin}"
         applied = await self._vault.write(lambda _: [keep], author, note)
+        # A revert may have taken away an earlier one of this ARN, whose key must not sign.
+        self._sealed.pop(authority.arn, None)
         if secret is not None:
             self._sealed[authority.arn] = secret.sealed
         return authority, applied.revision

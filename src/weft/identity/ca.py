@@ -23,11 +23,14 @@ LEAF_LASTS = timedelta(days=395)
 """ACM's 13 months."""
 ROOT_LASTS = timedelta(days=3650)
 BACKDATED = timedelta(hours=1)
-"""A certificate is good from this long before it is made, for clocks that are behind."""
+"""
+A certificate is good from this long before it is made, for clocks that are behind; one
+with a short life less long, or its last third would begin before it is made.
+"""
 _RENEWED_BEFORE = timedelta(days=60)
 """As ACM; of a shorter life the last third."""
 _LONGEST_COMMON_NAME = 64
-"""RFC 5280, ub-common-name."""
+"""Bytes; RFC 5280, ub-common-name."""
 
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -92,7 +95,8 @@ def algorithm_of(key: object) -> KeyAlgorithm | None:
 def root(name: str, algorithm: KeyAlgorithm, now: datetime, lasts: timedelta = ROOT_LASTS) -> Pair:
     """An authority of our own: it signs itself, and leaves directly."""
     key = new_key(algorithm)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_LONGEST_COMMON_NAME])])
+    shown = name.encode()[:_LONGEST_COMMON_NAME].decode(errors="ignore")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, shown)])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = _begun(subject, key, now, now + lasts).issuer_name(subject)
     for extension, critical in (
@@ -135,12 +139,13 @@ def leaf(
 def _begun(
     subject: x509.Name, key: SigningKey, now: datetime, until: datetime
 ) -> x509.CertificateBuilder:
+    backdated = min(BACKDATED, (until - now) / 10)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before((now - BACKDATED).replace(microsecond=0))
+        .not_valid_before((now - backdated).replace(microsecond=0))
         .not_valid_after(until.replace(microsecond=0))
     )
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -147,7 +146,9 @@ def _certificates(path: str, text: str, found: list[Problem]) -> list[x509.Certi
         return None
     try:
         certificates = x509.load_pem_x509_certificates(text.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
+        for each in certificates:
+            _read_through(each)
+    except Exception as error:  # noqa: BLE001 - a library may choke on strangers in many ways
         found.append(Problem(path, f"cannot be read as certificates: {_said(error)}"))
         return None
     if len(certificates) > MOST_CERTIFICATES:
@@ -155,6 +156,15 @@ def _certificates(path: str, text: str, found: list[Problem]) -> list[x509.Certi
             Problem(path, f"holds {len(certificates)} certificates; {MOST_CERTIFICATES} may be")
         )
     return certificates
+
+
+def _read_through(certificate: x509.Certificate) -> None:
+    """What is read of it later; a certificate is only looked into where it is asked."""
+    ca.is_authority(certificate)
+    ca.names_of(certificate)
+    ca.key_id(certificate)
+    _shown(certificate)
+    _ = certificate.issuer, certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _key(path: str, text: str, found: list[Problem]) -> ca.SigningKey | None:
@@ -172,7 +182,7 @@ def _key(path: str, text: str, found: list[Problem]) -> ca.SigningKey | None:
         return None
     try:
         key = serialization.load_pem_private_key(text.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except Exception as error:  # noqa: BLE001 - as above
         found.append(Problem(path, f"cannot be read as a private key: {_said(error)}"))
         return None
     if ca.algorithm_of(key) is None or not isinstance(

@@ -66,6 +66,20 @@ class Isolation:
         return _unshare(user_namespace=self.user_namespace)
 
 
+def as_asked(
+    isolate: Isolate, environment: Mapping[str, str], workloads: Sequence[Workload]
+) -> tuple[Isolation | None, str]:
+    """How workloads are isolated, or why they are not although it was asked for."""
+    if isolate is Isolate.NO or not workloads:
+        return None, ""
+    try:
+        return possible(environment, workloads), ""
+    except CannotStart as error:
+        if isolate is Isolate.REQUIRE:
+            raise
+        return None, error.message
+
+
 def possible(environment: Mapping[str, str], workloads: Sequence[Workload] = ()) -> Isolation:
     """How workloads can be isolated; CannotStart says why they cannot be."""
     for sentence in _unfit(workloads):

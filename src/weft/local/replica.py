@@ -389,9 +389,9 @@ class Replica:
     def _hosts(self) -> str:
         assert self._around.residents is not None
         mesh = self.workload.node.mesh if self.workload.node is not None else None
-        names = self._around.residents.names(
-            self._around.watch.topology, mesh, mesh_dns=self._has_mesh_dns
-        )
+        needs = self._needs(self.workload) if self._has_mesh_dns else None
+        answered = {each.service.lower() for each in needs.backends} if needs else set()
+        names = self._around.residents.names(self._around.watch.topology, mesh, answered)
         return hosts(machine_hosts(), names)
 
     @property

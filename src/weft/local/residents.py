@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from weft.local.addressing import FAMILIES, Families, Home, Named
 from weft.local.topology import Topology
@@ -36,20 +36,21 @@ class Residents:
         """From now on a replica's names lead to its other home."""
         self._sides[workload.name, replica] = side
 
-    def names(self, topology: Topology, mesh: str | None, *, mesh_dns: bool) -> tuple[Named, ...]:
+    def names(
+        self, topology: Topology, mesh: str | None, answered: Collection[str] = ()
+    ) -> tuple[Named, ...]:
         """
         Host names of virtual nodes; who is of no mesh knows those of all.
 
         They lead to the nodes' workloads, as DNS would have it: without a proxy a caller
-        gets them, and the mesh has no say. With mesh DNS the names of virtual services are
-        answered there, and may not be answered here before.
+        gets them, and the mesh has no say. ``answered``: what mesh DNS answers, and is
+        therefore left out.
         """
         found: dict[str, Named] = {}
         for each in (mesh,) if mesh is not None else self._meshes:
-            services = topology.services(each) if mesh_dns else ()
             for name, nodes in topology.host_names(each).items():
                 addresses = tuple(self._addresses(topology, nodes))
-                if addresses and name not in services:
+                if addresses and name.lower() not in answered:
                     found[name] = Named(name, addresses)
         return tuple(found.values())
 

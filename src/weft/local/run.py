@@ -29,7 +29,7 @@ from weft.local.applying import Applying, apply
 from weft.local.board import Board
 from weft.local.client import ControlPlane
 from weft.local.control import ControlServer
-from weft.local.isolation import Isolate, Isolation, possible
+from weft.local.isolation import Isolate, Isolation, as_asked
 from weft.local.kept import Kept
 from weft.local.lock import locked
 from weft.local.netns import Network
@@ -95,7 +95,7 @@ def up(options: UpOptions) -> int:
         said = "a CloudFormation template is for weft apply, not for weft up"
         raise Invalid(Problem(f"{each.path}:1", said) for each in loaded.templates)
     specs.check(loaded.definitions)
-    isolation, why_not = _isolation(options, loaded)
+    isolation, why_not = as_asked(options.isolate, options.environment, loaded.workloads)
     with locked(options.settings.data):
         preflight.check(
             options.settings,
@@ -108,18 +108,6 @@ def up(options: UpOptions) -> int:
         if why_not:
             runner.say_first(f"not isolated: {why_not}; workloads run in explicit mode")
         return asyncio.run(runner.run())
-
-
-def _isolation(options: UpOptions, loaded: Loaded) -> tuple[Isolation | None, str]:
-    """How workloads are isolated, or why they are not although it was asked for."""
-    if options.isolate is Isolate.NO or not loaded.workloads:
-        return None, ""
-    try:
-        return possible(options.environment, loaded.workloads), ""
-    except CannotStart as error:
-        if options.isolate is Isolate.REQUIRE:
-            raise
-        return None, error.message
 
 
 class Runner:

@@ -110,12 +110,6 @@ class Topology:
                     found[str(name)] = (*found.get(str(name), ()), key)
         return found
 
-    def services(self, mesh: str) -> tuple[str, ...]:
-        """The names of a mesh's virtual services."""
-        return tuple(
-            key.name for key in self._specs if key.mesh == mesh and key.kind is Kind.VIRTUAL_SERVICE
-        )
-
     def _behind(self, service: Key) -> Iterator[Listener]:
         """The listeners of whatever provides a virtual service."""
         match (self._specs.get(service) or {}).get("provider"):

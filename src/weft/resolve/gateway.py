@@ -47,14 +47,13 @@ def gateway(
     reach = reading.part(clusters, mesh, led_to.services, by)
     taken = [reading.part(taken_at, mesh, name, each.port_mapping.port, sds) for each in served]
     return Proxy(
-        listeners=tuple(
-            (
-                *(
-                    reading.part(outside, mesh, name, each.port_mapping.port, mode, ports, sds)
-                    for each in served
-                ),
-                *reading.part(inside, mesh, name, ports.egress),
-            )
+        listeners=(
+            # First: what comes in at the others goes on to it.
+            *reading.part(inside, mesh, name, ports.egress),
+            *(
+                reading.part(outside, mesh, name, each.port_mapping.port, mode, ports, sds)
+                for each in served
+            ),
         ),
         route_configurations=(
             *(

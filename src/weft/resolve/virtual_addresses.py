@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from weft.ir.listener import AddressRange
@@ -59,6 +60,7 @@ def virtual_addresses(mesh: str, names: Iterable[str]) -> Mapping[str, VirtualAd
     return {name: _address(number) for name, number in given.items()}
 
 
+@lru_cache(maxsize=1 << 16)  # A name is a backend of many proxies.
 def _wanted(mesh: str, name: str, attempt: int) -> int:
     digest = hashlib.sha256(f"{mesh}/{name}/{attempt}".encode()).digest()
     return int.from_bytes(digest[:8]) % _COUNT

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from subprocess import SubprocessError
 
-from weft.errors import BadRequest, CannotStart, Unreachable, WeftError
+from weft.errors import BadRequest, CannotStart, Unreachable
 from weft.names import Mode, Ports, View
-from weft.sidecar import drain, last_good, rules_command, secrets, status, succession
+from weft.sidecar import drain, last_good, secrets, status, succession
 from weft.sidecar.beside import Beside
 from weft.sidecar.bootstrap import bootstrap, without_control_plane
 from weft.sidecar.directory import Directory, with_free_ports
-from weft.sidecar.documents import Parse, no_yaml
 from weft.sidecar.envoy import Command, binary, how_it_ended
 from weft.sidecar.furnished import asks_for_listeners, fixed_admin, furnished
-from weft.sidecar.intercept import Interceptor, listener_ports, mark_for
+from weft.sidecar.intercept import Interceptor
+from weft.sidecar.is_ready import is_ready
 from weft.sidecar.journal import Journal
 from weft.sidecar.keeper import Keeper
 from weft.sidecar.line import Ended, Line
 from weft.sidecar.machine import most_connections, reachable
 from weft.sidecar.naming import Naming
-from weft.sidecar.options import Options, options
+from weft.sidecar.options import Options
 from weft.sidecar.prometheus import Page
 from weft.sidecar.ready_file import ReadyFile
 from weft.sidecar.registration import Registration, addresses_of
@@ -39,61 +35,6 @@ _STEADY_SECONDS = 0.5
 _PROBE_SECONDS = 0.25
 _QUIET_SECONDS = 60.0
 _KILL_AFTER_SECONDS = 3.0
-
-
-def main(arguments: Sequence[str] | None = None, parse_yaml: Parse = no_yaml) -> int:
-    """Run a sidecar until it is told to stop; the exit status."""
-    wakeup = Wakeup()
-    try:
-        given = sys.argv[2:] if arguments is None else arguments
-        if given[:1] == [rules_command.NAME]:
-            return rules_command.main(given[1:])
-        asked = options(given, os.environ, parse_yaml)
-        if asked.intercept is not None and asked.dry_run:
-            return rules_command.show(asked.intercept, mark_for(asked.intercept))
-        wakeup.listen()
-        envoy = binary(asked.envoy)
-        directory = Directory.take(
-            asked.data,
-            asked.proxy,
-            asked.instance,
-            Ports(asked.ingress, asked.egress, asked.backends),
-        )
-        try:
-            with _intercepting(asked) as interceptor:
-                return Agent(asked, envoy, directory, wakeup, interceptor).run()
-        finally:
-            directory.give_back()
-    except WeftError as error:
-        _complain(error)
-        return 2 if isinstance(error, BadRequest) else 1
-    finally:
-        wakeup.close()
-
-
-@contextmanager
-def _intercepting(asked: Options) -> Iterator[Interceptor | None]:
-    """The rules for the length of a block: before the first Envoy, and until after the last."""
-    if asked.intercept is None:
-        yield None
-        return
-    interceptor = Interceptor(asked.intercept, mark_for(asked.intercept))
-    interceptor.prepare()
-    try:
-        # What the workload sends is refused until there is a proxy, and never passes it by.
-        interceptor.install(None)
-        yield interceptor
-    finally:
-        interceptor.remove()
-
-
-def _complain(error: WeftError) -> None:
-    lines = [f"error: {error.message}"]
-    if error.__cause__ is not None:
-        lines.append(f"cause: {error.__cause__}")
-    if error.fix:
-        lines.append(f"fix:   {error.fix}")
-    os.write(2, ("\n".join(lines) + "\n").encode())
 
 
 class Agent:
@@ -110,7 +51,6 @@ class Agent:
         self._asked = asked
         self._interceptor = interceptor
         self._mark = interceptor.mark if interceptor is not None else None
-        self._followed_bytes = -1
         self._envoy = envoy
         self._directory = directory
         self._wakeup = wakeup
@@ -118,9 +58,7 @@ class Agent:
         ports = Ports(asked.ingress, asked.egress, asked.backends)
         if asked.mode is Mode.EXPLICIT:
             ports = placed(with_free_ports(directory, ports), asked.apps)
-        self._naming = Naming(
-            asked, directory, lambda text: self._journal.say(text, level="warning")
-        )
+        self._naming = Naming(asked, directory, self._warn)
         ports = replace(ports, dns=self._naming.port)
         image = asked.app_mesh
         self._view = View(
@@ -149,7 +87,7 @@ class Agent:
         )
         self._keeper = self._keeper_of_view()
         self._renewals = Renewals()
-        self._watched = secrets.Watched(lambda text: self._journal.say(text, level="warning"))
+        self._watched = secrets.Watched(self._warn)
         self._restarts = 0
         self._in_a_row = 0
         self._next_start = 0.0
@@ -170,7 +108,7 @@ class Agent:
             status.Pages(
                 lambda: self._standing, lambda: self._line.admin, time.time, Page(self._view)
             ),
-            lambda text: self._journal.say(text, level="warning"),
+            self._warn,
             asked.status_fd,
         )
         self._beside = Beside(
@@ -179,11 +117,20 @@ class Agent:
             asked.log_level,
             lambda: self._standing,
             lambda: self._line.admin,
-            lambda text: self._journal.say(text, level="warning"),
+            self._warn,
         )
-        self._registration = _registration(
-            asked, directory.instance, ports, self._journal, self._mark
-        )
+        self._registration = None
+        if asked.register is not None:
+            self._registration = Registration(
+                asked.register,
+                asked.access,
+                asked.proxy,
+                directory.instance,
+                addresses_of(ports.ingress, asked.addresses),
+                self._journal.say,
+                self._warn,
+                self._mark,
+            )
         self._max_connections = most_connections()
 
     def run(self) -> int:
@@ -310,7 +257,7 @@ class Agent:
         return Keeper(
             self._directory.file("snap.json"),
             self._view,
-            lambda text: self._journal.say(text, level="warning"),
+            self._warn,
             keeps=self._asked.app_mesh.whole is None,
         )
 
@@ -361,6 +308,9 @@ class Agent:
         except OSError as error:
             raise self._cannot_start() from error
         return path
+
+    def _warn(self, text: str) -> None:
+        self._journal.say(text, level="warning")
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -442,32 +392,18 @@ class Agent:
         if ads is not None and ads.life is Life.READY and ads is self._line.runners[-1]:
             self._keeper.look(ads.envoy.admin, ads.observation.received_bytes)
         self._watched.look(self._keeper.files, time.monotonic())
-        self._follow_listeners()
-
-    def _follow_listeners(self) -> None:
-        """What others send to the virtual node's listeners is led to the proxy."""
         serving = self._line.serving
-        if self._interceptor is None or serving is None or serving.life is not Life.READY:
-            return
-        received = serving.observation.received_bytes
-        if self._interceptor.in_force and received == self._followed_bytes:
-            return
-        try:
-            found = listener_ports(
-                serving.envoy.admin, from_control_plane=serving.source is Source.ADS
-            )
-            if self._interceptor.install(found):
-                ports = ", ".join(map(str, found)) or "none"
-                self._journal.say(
-                    f"redirected to the proxy: all egress, and ingress of ports {ports}"
-                )
-            self._followed_bytes = received
-        except WeftError as error:
-            self._journal.say(error.message, level="error")
+        if self._interceptor is not None and serving is not None and serving.life is Life.READY:
+            for said, level in self._interceptor.follow(
+                serving.envoy.admin,
+                serving.observation.received_bytes,
+                from_control_plane=serving.source is Source.ADS,
+            ):
+                self._journal.say(said, level=level)
 
     def _publish(self, *, draining: bool = False) -> None:
         serving = self._line.serving
-        ready, why = self._readiness(draining=draining)
+        ready, why = is_ready(self._line, self._asked.xds, self._interceptor, draining=draining)
         envoy: status.Json = {"pid": None, "version": self._version, "state": "NOT_RUNNING"}
         if serving is not None:
             envoy |= {"pid": serving.envoy.pid, "state": serving.observation.state}
@@ -496,27 +432,6 @@ class Agent:
             self._registration.tell(ready=ready)
         if ready:
             self._ready_file.tell(self._standing, self._status.address)
-
-    def _readiness(self, *, draining: bool) -> tuple[bool, str]:
-        serving = self._line.serving
-        if draining:
-            return False, "it drains before it stops"
-        if serving is None:
-            return False, "Envoy ended and will be started again"
-        seen = serving.observation
-        if self._interceptor is not None and not self._interceptor.in_force:
-            return False, "traffic is not redirected to it yet"
-        if serving.life is Life.READY:
-            if serving is not self._line.runners[-1] or seen.state == "LIVE":
-                return True, f"it serves the configuration from {serving.source.value}"
-            return False, f"Envoy says {seen.state}"
-        if seen.state == "LIVE" and seen.warming:
-            return False, f"{seen.warming} listeners are not active yet"
-        if seen.state == "LIVE":
-            return False, "the control plane has sent no listeners that Envoy accepts"
-        if seen.connected:
-            return False, "Envoy waits for its first configuration"
-        return False, f"Envoy has no connection to the control plane at {self._asked.xds}"
 
     # --- the end ---
 
@@ -552,23 +467,6 @@ class Agent:
             if over.is_over(time.monotonic() - begun, traffic):
                 return
             self._wakeup.sleep(_QUICK_SECONDS)
-
-
-def _registration(
-    asked: Options, instance: str, ports: Ports, journal: Journal, mark: int | None
-) -> Registration | None:
-    if asked.register is None:
-        return None
-    return Registration(
-        asked.register,
-        asked.access,
-        asked.proxy,
-        instance,
-        addresses_of(ports.ingress, asked.addresses),
-        lambda text: journal.say(text),
-        lambda text: journal.say(text, level="warning"),
-        mark,
-    )
 
 
 def _ordinal(number: int) -> str:

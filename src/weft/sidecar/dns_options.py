@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from weft.errors import BadRequest, CannotStart
-from weft.names import Mode
+from weft.names import Kind, Mode, ProxyId
 from weft.sidecar import last_good
 from weft.sidecar.directory import Directory
 from weft.sidecar.dns_servers import NameServer
@@ -33,7 +33,9 @@ _PORT_FILE = "dns_port"
 _FILTER = "envoy.filters.udp.dns_filter"
 
 
-def refuse(dns: NameServer | None, upstreams: tuple[NameServer, ...], mode: Mode) -> None:
+def refuse(
+    dns: NameServer | None, upstreams: tuple[NameServer, ...], proxy: ProxyId, mode: Mode
+) -> None:
     """What cannot be meant."""
     if dns is None:
         if upstreams:
@@ -46,6 +48,11 @@ def refuse(dns: NameServer | None, upstreams: tuple[NameServer, ...], mode: Mode
         raise BadRequest(
             f"{DNS.name} has no meaning in explicit mode: names lead to http_proxy there",
             fix=f"leave {DNS.name} out, or use --mode transparent",
+        )
+    if proxy.kind is not Kind.VIRTUAL_NODE:
+        raise BadRequest(
+            f"{DNS.name} needs a virtual node, and {proxy} is none",
+            fix=f"leave {DNS.name} out: no workload of a gateway calls anybody by name",
         )
     if dns in upstreams:
         raise BadRequest(

@@ -73,4 +73,11 @@ def of_machine(own: NameServer, path: str = RESOLV_CONF) -> tuple[NameServer, ..
                     continue  # The C library skips such a line, too.
     except OSError:
         return ()
-    return tuple(each for each in dict.fromkeys(found) if each.host != own.host)[:_MOST]
+    return tuple(each for each in dict.fromkeys(found) if not _same(each, own))[:_MOST]
+
+
+def _same(server: NameServer, own: NameServer) -> bool:
+    """Whether a question to a server would come back to us."""
+    everywhere = own.host in ("0.0.0.0", "::")
+    loopback = server.host == "::1" or server.host.startswith("127.")
+    return server.port == own.port and (server.host == own.host or (everywhere and loopback))

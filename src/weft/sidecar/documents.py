@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,13 @@ def _read(variable: str, path: str, parse: Parse) -> Json | None:
             f"{variable}: {path} does not hold a bootstrap",
             fix="its first level has names, as in static_resources",
         )
-    return _snake(content, variable, path)
+    found = _snake(content, variable, path)
+    if wrong := next(_misshapen(found), None):
+        raise BadRequest(
+            f"{variable}: {wrong} of {path} has another form in a bootstrap",
+            fix="see Envoy's documentation of config.bootstrap.v3.Bootstrap",
+        )
+    return found
 
 
 def _parsed(written: str, parse: Parse) -> Any:
@@ -117,6 +123,24 @@ def _snake(content: Json, variable: str, path: str) -> Json:
             value = {_snake_name(str(key)): each for key, each in value.items()}
         found[plain] = value
     return found
+
+
+def _misshapen(content: Json) -> Iterator[str]:
+    """What we look into and is no object or no list, as it should be."""
+    for name in (*_ONCE, "static_resources", "dynamic_resources", "admin"):
+        if not isinstance(content.get(name, {}), dict):
+            yield name
+            return
+    if not isinstance(content.get("stats_sinks", []), list):
+        yield "stats_sinks"
+    for kind in _LISTS:
+        if not isinstance(content.get("static_resources", {}).get(kind) or [], list):
+            yield f"static_resources.{kind}"
+    address = content.get("admin", {}).get("address", {})
+    if not isinstance(address, dict) or not all(
+        isinstance(each, dict) for each in address.values()
+    ):
+        yield "admin.address"
 
 
 def _snake_name(name: str) -> str:

@@ -44,7 +44,7 @@ def asks_for_listeners(asked: AppMesh) -> bool:
     """Whether listeners come from a control plane: not so with a bootstrap that has them all."""
     if asked.whole is None:
         return True
-    resources = asked.whole.get("dynamic_resources") or {}
+    resources = asked.whole.get("dynamic_resources", {})
     return "lds_config" in resources or "ldsConfig" in resources
 
 

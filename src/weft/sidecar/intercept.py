@@ -15,11 +15,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from weft.errors import CannotStart
+from weft.errors import CannotStart, WeftError
 from weft.names import INGRESS_LISTENER
 from weft.sidecar.admin import Admin
 from weft.sidecar.machine import SO_MARK
@@ -48,6 +48,7 @@ class Interceptor:
         self._lock: socket.socket | None = None
         self._families: tuple[Family, ...] = ()
         self._app_ports: tuple[int, ...] | None = None
+        self._followed_bytes = -1
 
     @property
     def in_force(self) -> bool:
@@ -93,6 +94,25 @@ class Interceptor:
             self._restore(family, text)
         self._app_ports = wanted
         return True
+
+    def follow(
+        self, admin: Admin, received_bytes: int, *, from_control_plane: bool
+    ) -> Iterator[tuple[str, str]]:
+        """
+        Lead what others send to the listeners of an Envoy to it; what there is to say, with its level.
+
+        ``received_bytes`` of its control plane: while they stand still, so do its listeners.
+        """
+        if self.in_force and received_bytes == self._followed_bytes:
+            return
+        try:
+            found = listener_ports(admin, from_control_plane=from_control_plane)
+            if self.install(found):
+                ports = ", ".join(map(str, found)) or "none"
+                yield f"redirected to the proxy: all egress, and ingress of ports {ports}", "info"
+            self._followed_bytes = received_bytes
+        except WeftError as error:
+            yield error.message, "error"
 
     def leave(self) -> None:
         """Go, and let the rules stay."""

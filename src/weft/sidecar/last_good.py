@@ -78,6 +78,11 @@ def last_good(view: View, config_dump: Json) -> LastGood:
         if active is None:
             continue
         found = _with_routes(_plain(active), routes)
+        closed = _close_hidden(found, told)
+        if closed and not any(chain.get("filters") for chain in found["filter_chains"]):
+            left_out.append(f"listener {active.get('name', '?')}: {HIDDEN}")
+            continue
+        left_out += closed
         if reason := _obstacle(found, told):
             left_out.append(f"listener {active.get('name', '?')}: {reason}")
         else:
@@ -123,6 +128,26 @@ def _with_routes(value: Any, routes: dict[str, Json]) -> Any:
             inlined["route_config"] = {**_plain(configuration), "validate_clusters": False}
             value = inlined
     return {key: _with_routes(item, routes) for key, item in value.items()}
+
+
+def _close_hidden(listener: Json, told: dict[str, Json]) -> list[str]:
+    """
+    Close the chains that need a secret which is not shown, so that the others serve.
+
+    A chain without filters closes its connections; were it left out, they would find
+    another chain, and that may speak plain text.
+    """
+    closed: list[str] = []
+    chains: list[Json] = []
+    for chain in listener.get("filter_chains", ()):
+        if _obstacle(chain.get("transport_socket"), told) == HIDDEN:
+            where = f"listener {listener.get('name', '?')}, {chain.get('name', '?')}"
+            closed.append(f"{where}: {HIDDEN}")
+            chain = {key: chain[key] for key in ("name", "filter_chain_match") if key in chain}
+        chains.append(chain)
+    if closed:
+        listener["filter_chains"] = chains
+    return closed
 
 
 def _plain(resource: Json) -> Json:

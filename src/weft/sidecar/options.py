@@ -412,7 +412,7 @@ def options(
     _refuse_double_use(made)
     _refuse_nothing_to_register(made)
     intercept_options.refuse(made.intercept, made.proxy, made.mode)
-    dns_options.refuse(made.dns, made.dns_upstreams, made.mode)
+    dns_options.refuse(made.dns, made.dns_upstreams, made.proxy, made.mode)
     return made
 
 

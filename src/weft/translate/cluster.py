@@ -40,6 +40,16 @@ _FAMILIES = {
     ir.IpPreference.EITHER: cluster_pb2.Cluster.ALL,
 }
 
+_LOOKED_UP = {
+    ir.IpPreference.UNSET: dns_pb2.AUTO,
+    ir.IpPreference.IPV6_PREFERRED: dns_pb2.AUTO,
+    ir.IpPreference.IPV4_PREFERRED: dns_pb2.V4_PREFERRED,
+    ir.IpPreference.IPV6_ONLY: dns_pb2.V6_ONLY,
+    ir.IpPreference.IPV4_ONLY: dns_pb2.V4_ONLY,
+    ir.IpPreference.EITHER: dns_pb2.ALL,
+}
+"""The same, in the words of the extension that looks names up."""
+
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -124,8 +134,11 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             message.eds_cluster_config.eds_config.CopyFrom(over_ads())
             message.ignore_health_on_host_removal = True
         case ir.Dns(target, preference, every_address):
+            # As LOGICAL_DNS or STRICT_DNS, whose own fields for all this are deprecated.
             message.cluster_type.name = "envoy.clusters.dns"
-            message.cluster_type.typed_config.CopyFrom(packed(by_name(preference, every_address)))
+            message.cluster_type.typed_config.CopyFrom(
+                packed(dns(preference, every_address=every_address))
+            )
             message.load_assignment.CopyFrom(load_assignment(value.name, (target,)))
             message.ignore_health_on_host_removal = True
         case ir.Static(endpoints):
@@ -142,17 +155,11 @@ def _discover(message: Any, value: ir.Cluster) -> None:
             )
 
 
-def by_name(preference: ir.IpPreference, every_address: bool) -> Any:  # noqa: FBT001 - a field of the IR
-    """
-    How a name is looked up; what was LOGICAL_DNS is all its addresses as a single endpoint.
-
-    The fields of the cluster itself that say the same are deprecated.
-    """
+def dns(preference: ir.IpPreference, *, every_address: bool) -> Any:
+    """How a name is looked up, and what its addresses are: endpoints, or one of them at a time."""
     message = dns_cluster_pb2.DnsCluster(
         dns_refresh_rate=duration(DNS_REFRESH),
-        dns_lookup_family=dns_pb2.DnsLookupFamily.Value(
-            cluster_pb2.Cluster.DnsLookupFamily.Name(_FAMILIES[preference])
-        ),
+        dns_lookup_family=_LOOKED_UP[preference],
         all_addresses_in_single_endpoint=not every_address,
     )
     message.dns_failure_refresh_rate.base_interval.CopyFrom(duration(DNS_RETRY))

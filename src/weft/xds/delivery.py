@@ -25,6 +25,7 @@ from weft.xds.subscription import Answer, Rejection, Subscription
 from weft.xds.wire import Variant
 
 _DEPARTED_KEPT = 1000
+_COMES_BACK = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,11 @@ class Delivery:
         )
 
     def accepted(self, revision: int) -> bool:
-        """Whether every connected proxy has accepted a revision."""
+        """Whether every proxy has accepted a revision; one that left just now may come back."""
+        now = self._clock.now()
+        for each in self._departed.values():
+            if each.disconnected_at is not None and now - each.disconnected_at < _COMES_BACK:
+                return False
         found = self.settled(revision)
         return found.processed and found.accepted == found.total
 

@@ -217,6 +217,11 @@ def test_why_takes_a_url_and_a_grpc_method(weft: Weft, plane: ControlPlane) -> N
         "outside": "denied: example.com:8443 is no backend, and the egress filter is DROP_ALL",
         "arrival": {"listener": "l", "chain": "c", "routeConfiguration": "r", "because": "so"},
         "hosts": [{"name": "teller.local", "matches": False}],
+        "route": "no-backend",
+        "candidates": [
+            {"route": "no-backend", "matches": False, "because": "it is for tunnels"},
+            {"route": "no-backend", "matches": True, "because": "it matches"},
+        ],
     }
     plane.tell("GET", "/weft/v1/why", answer)
     ran = weft("why", "https://example.com:8443/a?b=c", "--from", "gateway")
@@ -227,6 +232,7 @@ def test_why_takes_a_url_and_a_grpc_method(weft: Weft, plane: ControlPlane) -> N
     assert ran.lines[0] == "gateway-vn to example.com:8443"
     assert "host example.com:8443 is of none of: teller.local" in ran.out
     assert "denied: example.com:8443" in ran.out
+    assert ran.out.count("→") == 1, "of two rules of one name, the one that matches"
 
     weft("why", "teller", "--from", "gateway", "--grpc", "s.S/M", "--socket")
     query = plane.requests[-1].query

@@ -263,6 +263,20 @@ async def test_a_certificate_is_renewed_60_days_before_its_end_as_one_revision(k
     assert made.own.not_valid_after_utc == kept.clock.now() + timedelta(days=395)
 
 
+@pytest.mark.parametrize("lasts", [timedelta(seconds=30), timedelta(minutes=10), timedelta(days=1)])
+async def test_a_short_life_is_renewed_in_its_last_third_and_not_before(
+    kept: Kept, lasts: timedelta
+) -> None:
+    await kept.certificates.create(WantedCertificate(ARN, ca.Names(("s.local",)), lasts=lasts), ME)
+    for done in range(5):
+        kept.clock.advance(lasts * 0.6)
+        assert await kept.rotation.renew_due() == 0
+        kept.clock.advance(lasts * 0.2)
+        assert await kept.rotation.renew_due() == 1
+        assert await kept.rotation.renew_due() == 0
+        assert kept.certificates.of(ARN).renewals == done + 1
+
+
 async def test_the_schedule_goes_on_after_a_restart(tmp_path: Path, clock: ManualClock) -> None:
     async with opened(tmp_path, clock) as before:
         await before.certificates.create(WEB, ME)
@@ -366,3 +380,23 @@ async def test_an_imported_certificate_is_left_to_whoever_brought_it(kept: Kept)
     kept.clock.advance(timedelta(days=390))
     assert await kept.rotation.renew_due() == 0
     assert kept.rotation.failures == {}
+
+
+async def test_a_key_whose_authority_was_reverted_never_signs_for_its_successor(
+    kept: Kept,
+) -> None:
+    authorities = kept.certificates.authorities
+    _, revision = await authorities.create(WantedAuthority(CA_ARN, "old"), ME)
+    await kept.store.revert(revision, ME)
+    theirs = ca.root("theirs", ca.KeyAlgorithm.EC_P256, kept.clock.now())
+    trusted = WantedAuthority(CA_ARN, certificate=ca.pem([theirs.certificate]))
+    made, _ = await authorities.create(trusted, ME)
+    assert not authorities.can_sign(made)
+    with pytest.raises(BadRequest, match="its private key is not here"):
+        await kept.certificates.create(WantedCertificate(ARN, ca.Names(("a.local",)), CA_ARN), ME)
+
+
+async def test_a_name_of_many_bytes_is_shortened_in_the_certificate_alone(kept: Kept) -> None:
+    made, _ = await kept.certificates.authorities.create(WantedAuthority(name="ü" * 64), ME)
+    assert made.name == "ü" * 64
+    assert made.own.subject.rfc4514_string() == "CN=" + "ü" * 32

@@ -109,19 +109,19 @@ def test_host_names_lead_to_the_workloads_of_their_nodes_as_dns_would() -> None:
         [workload("web", replicas=2), workload("six"), workload("tool", node=None)], ipv6=True
     )
 
-    found = residents.names(topology(), MESH, mesh_dns=False)
+    found = residents.names(topology(), MESH)
 
     assert set(found) == {
         Named("web.local", ("198.18.0.2", "198.18.0.3")),
         Named("six.local", ("fd57:6566:7400::4",)),
     }
-    assert residents.names(topology(), None, mesh_dns=False) == found
+    assert residents.names(topology(), None) == found
 
 
 def test_what_mesh_dns_answers_stands_in_no_file() -> None:
     residents = Residents([workload("web"), workload("six")], ipv6=True)
 
-    (found,) = residents.names(topology(), MESH, mesh_dns=True)
+    (found,) = residents.names(topology(), MESH, {"web.local"})
 
     assert found.name == "six.local"
 
@@ -130,7 +130,7 @@ def test_the_preference_of_a_mesh_is_that_of_its_nodes() -> None:
     residents = Residents([workload("web")], ipv6=True)
     preferring = topology(serviceDiscovery={"ipPreference": "IPv4_PREFERRED"})
 
-    (found,) = residents.names(preferring, MESH, mesh_dns=False)
+    (found,) = residents.names(preferring, MESH)
 
     assert found.addresses == ("198.18.0.2", "fd57:6566:7400::2")
 

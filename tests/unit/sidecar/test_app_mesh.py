@@ -491,6 +491,11 @@ def test_files_are_added_or_take_the_place_of_what_was_made(tmp_path: Path) -> N
         ("statsSinks: []\nstats_sinks: []", {}, "says stats_sinks twice, in both spellings"),
         ("- a", {}, "does not hold a bootstrap"),
         ("a: [", {}, "is neither JSON nor YAML"),
+        ("stats_sinks: 3", {}, "stats_sinks of .* has another form"),
+        ("staticResources: {clusters: {}, listeners: x}", {}, "static_resources.listeners of"),
+        ("static_resources: []", {}, "static_resources of"),
+        ("admin: {address: {pipe: 3}}", {}, "admin.address of"),
+        ("tracing: 'on'", {}, "tracing of"),
     ],
 )
 def test_files_that_contradict_are_refused(

@@ -103,6 +103,9 @@ def test_name_servers_are_read_from_resolv_conf_without_our_own(tmp_path: Path) 
         "nameserver 10.0.0.3\nnameserver 10.0.0.4\n"
     )
     own = NameServer("127.0.0.1")
+    assert of_machine(NameServer("0.0.0.0"), str(path)) == of_machine(own, str(path))
+    # At another port, what is there is somebody else.
+    assert of_machine(NameServer("127.0.0.1", 5353), str(path))[0] == own
     found = of_machine(own, str(path))
     assert [each.host for each in found] == ["10.0.0.2", "fe80::1%1", "10.0.0.3"]
     assert found[1].address() == ("fe80::1%1".partition("%")[0], 53, 0, 1)
@@ -162,6 +165,12 @@ def test_names_are_answered_where_it_is_asked_for() -> None:
 def test_what_cannot_be_meant_is_refused(arguments: list[str], words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         read(*arguments)
+
+
+def test_a_gateway_has_no_workload_that_asks() -> None:
+    given = ["--proxy", "mesh/shop/virtualGateway/front", "--mode", "transparent"]
+    with pytest.raises(BadRequest, match="needs a virtual node"):
+        options([*given, "--dns", "127.0.0.1"], {"HOME": "/home/op"})
 
 
 def test_the_port_for_envoy_is_the_same_after_a_restart(tmp_path: Path) -> None:

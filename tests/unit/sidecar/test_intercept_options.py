@@ -9,8 +9,8 @@ import pytest
 
 from weft.errors import BadRequest
 from weft.names import Mode
-from weft.sidecar.agent import main
 from weft.sidecar.options import Options, options
+from weft.sidecar.program import main
 from weft.sidecar.rules import METADATA_ADDRESSES, Interception
 
 WEB = "mesh/shop/virtualNode/web"

@@ -253,3 +253,46 @@ def test_it_suits_only_the_view_it_was_made_for() -> None:
     assert not found.suits(View(VIEW.proxy, Mode.EXPLICIT, Ports((), 17001)))
     assert not found.suits(View(VIEW.proxy, Mode.TRANSPARENT, VIEW.ports))
     assert not found.suits(View(ProxyId.parse("mesh/shop/virtualNode/api"), VIEW.mode, VIEW.ports))
+
+
+def with_tls(name: str, secret: str) -> Json:
+    """A filter chain that shows a certificate of this name."""
+    context = {"tls_certificate_sds_secret_configs": [{"name": secret, "sds_config": ADS}]}
+    return {
+        "name": name,
+        "filter_chain_match": {"destination_port": 80, "transport_protocol": "tls"},
+        "filters": [{"name": "f", "typed_config": {"@type": "t"}}],
+        "transport_socket": {"name": "tls", "typed_config": {"common_tls_context": context}},
+    }
+
+
+def dump_of(*chains: Json) -> Json:
+    made = listener("l", {"@type": "t"})
+    made["active_state"]["listener"]["filter_chains"] = list(chains)
+    return {
+        "configs": [
+            {"@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"}
+            | {"dynamic_listeners": [made]},
+            {"@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump"}
+            | {"dynamic_active_secrets": [{"name": "trust:/ca.pem"}, {"name": "arn"}]},
+        ]
+    }
+
+
+def test_a_chain_whose_key_is_hidden_is_closed_and_the_others_of_its_listener_are_kept() -> None:
+    plain = {"name": "plain", "filter_chain_match": {"destination_port": 80}, "filters": [{}]}
+    hidden, shown = with_tls("hidden", "unknown"), with_tls("shown", "trust:/ca.pem")
+    found = last_good.last_good(VIEW, dump_of(hidden, shown, plain))
+    (kept,) = found.listeners
+    assert kept["filter_chains"] == [
+        {"name": "hidden", "filter_chain_match": hidden["filter_chain_match"]},
+        shown,
+        plain,
+    ]
+    assert found.left_out == ("listener l, hidden: Envoy does not show its secrets",)
+
+
+def test_a_listener_of_which_every_chain_would_be_closed_is_left_out() -> None:
+    found = last_good.last_good(VIEW, dump_of(with_tls("hidden", "unknown")))
+    assert found.listeners == ()
+    assert found.left_out == ("listener l: Envoy does not show its secrets",)

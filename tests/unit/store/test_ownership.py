@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from weft.clock import ManualClock
-from weft.errors import Forbidden, NotFound
+from weft.errors import Forbidden, Invalid, NotFound
+from weft.model.policy import POLICIES
 from weft.names import Key, View
 from weft.pipeline import snapshot_for, unserved
 from weft.store.admission import admit
@@ -201,3 +202,34 @@ def test_a_reverted_deletion_gives_a_resource_back_to_whom_it_belonged(state: Me
     found = state.resource(name)
     assert found is not None
     assert resource_owner(found, HOME) == GUEST
+
+
+# --- policies ---------------------------------------------------------------------------------
+
+OPEN = {"egressFilter": {"type": "ALLOW_ALL"}}
+
+
+def policy(about: Key, document: dict[str, Any] | None = OPEN) -> Keep:
+    return Keep(POLICIES, str(about), document)
+
+
+def test_a_guest_sets_policies_of_its_own_resources_alone(state: MeshState) -> None:
+    set_ = after(state, GUEST, policy(key("virtualNode/guests")))
+    assert set_.document(POLICIES, str(key("virtualNode/guests"))) == OPEN
+    assert "belongs to account" in forbidden(state, GUEST, policy(key("virtualNode/owners")))
+    assert "belongs to account" in forbidden(state, GUEST, policy(MESH, {"reroute": True}))
+    assert "belongs to account" in forbidden(state, GUEST, policy(key("virtualNode/later")))
+    assert "has no access" in forbidden(state, STRANGER, policy(key("virtualNode/guests")))
+
+
+def test_the_owner_of_a_mesh_sets_policies_of_everything_in_it(state: MeshState) -> None:
+    for about in (key("virtualNode/guests"), key("virtualNode/later")):
+        assert after(state, OWNER, policy(about)).document(POLICIES, str(about)) == OPEN
+    assert after(state, OWNER, policy(MESH, {"reroute": True}))
+
+
+def test_what_is_no_policy_is_not_kept_whoever_writes_it(state: MeshState) -> None:
+    with pytest.raises(Invalid, match="unknown member"):
+        after(state, None, policy(MESH, {"rerouting": True}))
+    with pytest.raises(Invalid, match="has no policy"):
+        after(state, None, policy(key("virtualGateway/g"), {"reroute": True}))
