@@ -85,6 +85,7 @@ GATEWAY_PORTS = (
     f"{ENVOY}test_gateways.py::test_each_listener_has_its_routes_and_each_port_of_a_service_its_own"
 )
 GATEWAY_GRPC = f"{ENVOY}test_gateway_grpc.py::test_calls_are_led_by_service_host_and_metadata"
+GATEWAY_WHY = f"{ENVOY}test_why_gateway_property.py::test_why_says_what_a_gateways_envoy_does"
 LOGS = f"{CASES}test_access_logs.py::test_lines_of_both_formats_stand_in_their_files"
 
 MESH = (
@@ -512,7 +513,7 @@ GATEWAY_ROUTES = (
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.match.hostname{.exact,.suffix}",
         "match.headers: :authority",
-        (GATEWAY_HOSTS, GATEWAY_GRPC),
+        (GATEWAY_HOSTS, GATEWAY_GRPC, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.match.port",
@@ -527,7 +528,7 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.headers[].match{VALUE_MATCHES}",
         "match.headers: string_match, range_match",
-        (GATEWAY_MATCH,),
+        (GATEWAY_MATCH, GATEWAY_WHY),
     ),
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.{{method,path.exact,path.regex,prefix}}",
@@ -537,7 +538,7 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.match.queryParameters[]{{.name,.match.exact}}",
         "match.query_parameters",
-        (GATEWAY_MATCH,),
+        (GATEWAY_MATCH, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.grpcRoute.match.serviceName",
@@ -552,12 +553,12 @@ GATEWAY_ROUTES = (
     Proof(
         f"gatewayRoute.grpcRoute.match.metadata[].match{VALUE_MATCHES}",
         "match.headers: string_match, range_match",
-        (GATEWAY_GRPC,),
+        (GATEWAY_GRPC, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.priority",
         "the order of routes",
-        (GATEWAY_MATCH,),
+        (GATEWAY_WHY,),
     ),
 )
 

@@ -15,7 +15,7 @@ from tests.builders import state_from
 from tests.envoy.envoy_binary import envoy_binary
 from tests.envoy.running import DEADLINE
 from weft.clock import SystemClock
-from weft.names import BackendPort, IngressPort, Mode, Ports, ProxyId, View
+from weft.names import BackendPort, IngressPort, Kind, Mode, Ports, ProxyId, View
 from weft.resolve.proxy import resolve
 from weft.sidecar.admin import Admin
 from weft.sidecar.bootstrap import bootstrap
@@ -31,7 +31,7 @@ Said = Mapping[str, Any]
 class ControlPlane:
     """Serves what a mesh that was said in short comes to, for whoever connects."""
 
-    def __init__(self, said: Said, *, look_again_seconds: float = 0.2) -> None:
+    def __init__(self, said: Said, *, port: int = 0, look_again_seconds: float = 0.2) -> None:
         self.said = said
         self.revision = 1
         self.delivery = Delivery(SystemClock())
@@ -39,7 +39,7 @@ class ControlPlane:
             self,
             self.delivery,
             SystemClock(),
-            "127.0.0.1:0",
+            f"127.0.0.1:{port}",
             patience_seconds=DEADLINE,
             look_again_seconds=look_again_seconds,
         )
@@ -114,15 +114,16 @@ async def proxy(
     node: str,
     *,
     mesh: str = "shop",
+    kind: Kind = Kind.VIRTUAL_NODE,
     egress: int = 15001,
     ingress: tuple[IngressPort, ...] = (),
     backends: tuple[BackendPort, ...] = (),
     sds_socket: str | None = None,
     state_of_the_world: bool = False,
 ) -> AsyncIterator[Proxy]:
-    """An Envoy for a virtual node in explicit mode; ended by its pid."""
+    """An Envoy for a virtual node, or a gateway, in explicit mode; ended by its pid."""
     view = View(
-        ProxyId.parse(f"mesh/{mesh}/virtualNode/{node}"),
+        ProxyId(mesh, kind, node),
         Mode.EXPLICIT,
         Ports(ingress, egress, backends),
         sds=sds_socket is not None,

@@ -2,226 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.certificates import Authority, Leaf
-from tests.envoy.proxies import ControlPlane, Proxy, directory_of_certificates, proxy
-from tests.envoy.running import DEADLINE, ask, free_ports, upstream
+from tests.envoy.changing import (
+    API,
+    PLAIN,
+    in_place,
+    load,
+    renamed,
+    running,
+    serial,
+    swapped,
+    until,
+)
+from tests.envoy.proxies import ControlPlane, directory_of_certificates
+from tests.envoy.running import ask
 from tests.envoy.secret_server import secret_server
-from tests.envoy.test_tls_mutual import file, listener, trust
-from weft.names import IngressPort
+from tests.envoy.test_tls_mutual import file, trust
 from weft.sidecar.secrets import Watched
 
 pytestmark = pytest.mark.envoy
 
 CERTIFICATE_ARN = "arn:aws:acm:us-west-2:000000000000:certificate/server"
 AUTHORITY_ARN = "arn:aws:acm-pca:us-west-2:000000000000:certificate-authority/root"
-API = "GET / HTTP/1.1\nHost: api.local"
-PLAIN = "GET / HTTP/1.1\nHost: plain.local"
-
-
-async def until(true: Callable[[], Awaitable[Any]]) -> Any:
-    """The first true answer."""
-    async with asyncio.timeout(DEADLINE):
-        while not (found := await true()):
-            await asyncio.sleep(0.02)
-        return found
-
-
-@dataclass
-class Running:
-    control_plane: ControlPlane
-    server: Proxy
-    client: Proxy
-    egress: int
-    socket: int
-
-    async def status(self, request: str = API) -> int:
-        return (await ask(self.egress, request)).status
-
-    async def serves(self, request: str = API) -> None:
-        async def answered() -> bool:
-            return await self.status(request) == 200
-
-        await until(answered)
-
-    async def shows(self) -> int:
-        """The serial number of the certificate that the server shows now."""
-        return await shown(self.socket)
-
-
-async def shown(port: int) -> int:
-    import ssl
-
-    from cryptography import x509
-
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    async with asyncio.timeout(DEADLINE):
-        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    try:
-        found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    finally:
-        writer.close()
-    return x509.load_der_x509_certificate(found).serial_number
-
-
-def serial(leaf: Leaf) -> int:
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(leaf.certificate.read_bytes()).serial_number
-
-
-def mesh_with(
-    tls: dict[str, Any], policy: dict[str, Any], socket: int, plain: int
-) -> dict[str, Any]:
-    """``web`` calls ``api`` under a policy, and ``plain``, another port of the same proxy, without."""
-    return {
-        "nodes": {
-            "web": {
-                "backends": [
-                    {
-                        "virtualService": {
-                            "virtualServiceName": "api.local",
-                            "clientPolicy": {"tls": policy},
-                        }
-                    },
-                    {"virtualService": {"virtualServiceName": "plain.local"}},
-                ]
-            },
-            "api": {
-                "listeners": [listener(80, tls), listener(81, None)],
-                "serviceDiscovery": {"dns": {"hostname": "api.test"}},
-            },
-            "plain": {"listen": "80/http"},
-        },
-        "services": {"api.local": "node api", "plain.local": "node plain"},
-        "instances": {
-            "api": {"one": {80: f"127.0.0.1:{socket}"}},
-            "plain": {"one": {80: f"127.0.0.1:{plain}"}},
-        },
-    }
-
-
-@asynccontextmanager
-async def running(
-    tls: dict[str, Any],
-    policy: dict[str, Any],
-    *,
-    sds_socket: str | None = None,
-    state_of_the_world: bool = False,
-    **more: Any,
-) -> AsyncIterator[Running]:
-    egress, socket, plain = free_ports(3)
-    async with upstream("app") as app:
-        control_plane = ControlPlane({**mesh_with(tls, policy, socket, plain), **more})
-        await control_plane.start()
-        try:
-            ingress = (IngressPort(80, socket, app.port), IngressPort(81, plain, app.port))
-            async with (
-                proxy(
-                    control_plane,
-                    "api",
-                    egress=0,
-                    ingress=ingress,
-                    sds_socket=sds_socket,
-                    state_of_the_world=state_of_the_world,
-                ) as api,
-                proxy(
-                    control_plane,
-                    "web",
-                    egress=egress,
-                    sds_socket=sds_socket,
-                    state_of_the_world=state_of_the_world,
-                ) as web,
-            ):
-                await control_plane.settled()
-                yield Running(control_plane, api, web, egress, socket)
-        finally:
-            await control_plane.server.stop()
-
-
-@dataclass
-class Load:
-    """Requests through both proxies, and handshakes with the server, one after the other."""
-
-    failures: list[str]
-    count: int = 0
-
-    async def more(self, count: int = 25) -> None:
-        """Once so many more were answered."""
-        enough = self.count + count
-
-        async def reached() -> bool:
-            return self.count >= enough
-
-        await until(reached)
-
-
-@asynccontextmanager
-async def load(there: Running) -> AsyncIterator[Load]:
-    made = Load([])
-    stop = asyncio.Event()
-
-    async def repeated(one: Callable[[], Awaitable[str]]) -> None:
-        while not stop.is_set():
-            try:
-                if failure := await one():
-                    made.failures.append(failure)
-            except (OSError, asyncio.IncompleteReadError) as error:
-                made.failures.append(repr(error))
-            made.count += 1
-
-    async def request() -> str:
-        answer = await ask(there.egress, API)
-        return "" if answer.status == 200 else f"{answer.status} {answer.body}"
-
-    async def handshake() -> str:
-        return "" if await there.shows() else "no certificate"
-
-    async with asyncio.TaskGroup() as tasks:
-        for one in (request, request, request, handshake):
-            tasks.create_task(repeated(one))
-        try:
-            yield made
-            await made.more()
-        finally:
-            stop.set()
-
-
-def renamed(leaf: Leaf, into: Path) -> None:
-    """As a careful program replaces files: each by renaming, one after the other."""
-    for source, name in ((leaf.certificate, "server.pem"), (leaf.key, "server.key")):
-        shutil.copy(source, into / ".new")
-        os.rename(into / ".new", into / name)
-
-
-def swapped(leaf: Leaf, into: Path) -> None:
-    """As Kubernetes replaces a mounted secret: a new directory, and one link that is swapped."""
-    made = into / f"..{serial(leaf)}"
-    made.mkdir()
-    shutil.copy(leaf.certificate, made / "server.pem")
-    shutil.copy(leaf.key, made / "server.key")
-    (into / "..data_tmp").symlink_to(made.name)
-    os.rename(into / "..data_tmp", into / "..data")
-    for name in ("server.pem", "server.key"):
-        if not (into / name).is_symlink():
-            (into / name).symlink_to(f"..data/{name}")
-
-
-def in_place(leaf: Leaf, into: Path) -> None:
-    """As an editor or ``openssl -out`` writes: over what is there."""
-    (into / "server.pem").write_bytes(leaf.certificate.read_bytes())
-    (into / "server.key").write_bytes(leaf.key.read_bytes())
 
 
 @pytest.mark.parametrize("replace", [renamed, swapped, in_place], ids=lambda f: f.__name__)
@@ -341,8 +150,7 @@ async def test_a_proxy_that_comes_back_still_says_which_file_is_missing() -> Non
             # Another control plane at the same address: nothing is remembered.
             before = there.control_plane
             await before.server.stop()
-            after = ControlPlane(before.said)
-            after.server._address = f"127.0.0.1:{before.port}"
+            after = ControlPlane(before.said, port=before.port)
             await after.start()
             try:
 

@@ -246,6 +246,13 @@ async def test_names_are_answered_while_envoy_is_killed_and_started_again(web: W
 
     await eventually(reached)
 
+    async def follows_again() -> bool:
+        """It may have started from what was kept, and be followed by one that asks again."""
+        found = json.loads(await web.page("/status"))
+        return bool(found["source"] == "ads" and found["xds"]["connected"])
+
+    await eventually(follows_again)
+
 
 async def test_with_a_preference_for_version_6_both_families_lead_to_the_service(
     web: Workload,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.certificates import Authority
+from tests.envoy.changing import in_place, serial, shown
 from tests.envoy.proxies import ControlPlane
 from tests.envoy.running import ask, upstream
 from tests.envoy.secret_server import secret_server
 from tests.envoy.sidecar_harness import Sidecar, eventually
-from tests.envoy.test_certificates_change import in_place, serial, shown
 from tests.envoy.test_tls_mutual import ask_with_tls, listener
 
 pytestmark = pytest.mark.envoy
@@ -96,6 +96,21 @@ async def test_files_and_a_secret_server_are_there_without_the_control_plane_and
             # And is followed there, too.
             in_place(first, keys)
             await eventually(lambda: is_shown(sockets[0], serial(first)))
+
+            again = ControlPlane(said, port=control_plane.port)
+            await again.start()
+            try:
+
+                async def open_again() -> bool:
+                    try:
+                        return (await ask_with_tls(by_arn_alone, GET))[0].body == "app"
+                    except (asyncio.IncompleteReadError, OSError):
+                        return False
+
+                await eventually(open_again)
+            finally:
+                await sidecar.stop()
+                await again.server.stop()
         finally:
             await sidecar.stop()
             await control_plane.server.stop()

@@ -216,6 +216,8 @@ async def image(
         if secure:
             # The network inside leads nowhere, but a path is reached from any.
             await stack.enter_async_context(_inside(namespace, *_RELAY, str(xds)))
+            # The image's client waits ten seconds after a connection that failed.
+            await eventually(lambda: _listens(namespace, 7401))
             target, roots = "localhost:7401", authority.certificate
         written.write_text(json.dumps(of_the_agent(node, 9901, target, roots, metadata)))
         await stack.enter_async_context(
@@ -351,6 +353,16 @@ async def test_the_image_asks_for_metrics_in_metadata_of_its_own(tmp_path: Path)
         dump = await found.page("/config_dump")
         assert "RequestCountPerTarget" in dump
         assert r'"config": "{\"tags\":[{\"key\":\"TargetVirtualNode\",\"value\":\"api\"}]}"' in dump
+
+
+async def _listens(namespace: int, port: int) -> bool:
+    """Whether somebody takes connections at a port of that network."""
+    process = await asyncio.create_subprocess_exec(
+        *(*INSIDE, str(namespace), "curl", "-sk", "-o", "/dev/null", f"https://localhost:{port}/"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    # curl's code for a connection that could not be made.
+    return await asyncio.wait_for(process.wait(), DEADLINE) != 7
 
 
 async def _contains(page: Any, words: str) -> bool:

@@ -28,7 +28,7 @@ from weft.local import preflight, serving
 from weft.local.applying import Applying, apply
 from weft.local.board import Board
 from weft.local.client import ControlPlane
-from weft.local.control import ControlServer
+from weft.local.control import MAX_PATH_BYTES, ControlServer
 from weft.local.isolation import Isolate, Isolation, as_asked
 from weft.local.kept import Kept
 from weft.local.lock import locked
@@ -126,9 +126,10 @@ class Runner:
         self._said_first: list[str] = []
         self._directory: str | None = None
         if isolation is not None:
-            # A short path: that of a Unix socket may have a hundred bytes.
-            self._directory = tempfile.mkdtemp(prefix="weft-")
-            socket = self._settings.xds_socket or Path(self._directory) / "xds.sock"
+            socket = self._settings.xds_socket or self._settings.data / "xds.sock"
+            if len(os.fsencode(socket)) > MAX_PATH_BYTES:
+                self._directory = tempfile.mkdtemp(prefix="weft-")
+                socket = Path(self._directory) / "xds.sock"
             self._settings = replace(self._settings, xds_socket=socket)
         self._log = LogStream(
             clock=clock,

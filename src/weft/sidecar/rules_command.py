@@ -34,7 +34,7 @@ _FLAGS = (
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; a WeftError says why it is not possible."""
-    from weft.sidecar.options import parser_of
+    from weft.sidecar.flags import parser_of
 
     given = vars(
         parser_of(

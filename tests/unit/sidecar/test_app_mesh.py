@@ -12,7 +12,7 @@ from tests.unit.sidecar.image import GATEWAY, WEB, both, changed, made, read
 from weft.errors import BadRequest
 from weft.names import Tracing
 from weft.sidecar.app_mesh import AgentApi
-from weft.sidecar.options import FLAGS
+from weft.sidecar.flags import FLAGS
 from weft.sidecar.variables import NO_LONGER, RANGES
 
 ARN = f"arn:aws:appmesh:eu-west-1:123456789012:{WEB}"

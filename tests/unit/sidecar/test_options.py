@@ -6,7 +6,8 @@ import pytest
 
 from weft.errors import BadRequest
 from weft.names import BackendPort, IngressPort, Mode, ProxyId
-from weft.sidecar.options import FLAGS, Options, options, parser
+from weft.sidecar.flags import FLAGS, parser
+from weft.sidecar.options import Options, options
 from weft.sidecar.program import main
 from weft.sidecar.values import Pipe, Tcp
 
