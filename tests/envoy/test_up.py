@@ -79,7 +79,7 @@ BOTH = {"back 0", "back 1"}
 class Running:
     """A ``weft up -f`` that runs."""
 
-    def __init__(self, directory: Path, mesh: str, *arguments: str) -> None:
+    def __init__(self, directory: Path, mesh: str) -> None:
         (directory / "app.py").write_text(APP)
         (directory / "weft.yaml").write_text(mesh)
         self.data = directory / "data"
@@ -91,7 +91,6 @@ class Running:
                     *(sys.executable, "-m", "weft", "up", "-f", str(directory / "weft.yaml")),
                     *("--data", str(self.data)),
                     *("--api", f"127.0.0.1:{api}", "--xds", f"127.0.0.1:{xds}"),
-                    *arguments,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -17,7 +17,6 @@ import pytest
 
 from tests.demo import DEADLINE_SECONDS, aside, free_ports, get, wait_for
 from tests.envoy.test_up import Running
-from tests.isolated import needs_root
 from tests.load import load
 from tests.shares import assert_shares
 from weft.local import control
@@ -71,10 +70,10 @@ FRONTS = ("front/0", "front/1", "side")
 class Gateways(Running):
     """Three proxies of one gateway, on one machine."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self.own, self.mapped = free_ports(2)
         text = MESH.replace("OWN", str(self.own)).replace("MAPPED", str(self.mapped))
-        super().__init__(directory, text, *arguments)
+        super().__init__(directory, text)
 
     def port_of(self, name: str) -> int:
         (url,) = self.replica(name)["urls"].values()
@@ -178,18 +177,3 @@ def test_a_gateway_route_is_in_force_as_soon_as_it_is_settled(up: Gateways, tmp_
     up.weft("apply", "-f", str(route))
     up.weft("wait")
     assert get(port, "/new/tell")[0] == 200
-
-
-@needs_root
-def test_isolated_gateways_are_reached_from_the_machine(tmp_path: Path) -> None:
-    running = Gateways(tmp_path, "--isolate=require")
-    try:
-        running.wait_ready()
-        ports = {name: running.port_of(name) for name in FRONTS}
-        assert ports["side"] == running.mapped
-        for port in ports.values():
-            found = Counter(get(port, "/color/tell")[1] for _ in range(40))
-            assert_shares(found, {"white": 0.75, "blue": 0.25})
-            assert get(port, "/other")[0] == 404
-    finally:
-        running.end()

@@ -58,7 +58,7 @@ INSTANCE = Flag(
 MODE = Flag(
     "--mode",
     "MODE",
-    "how traffic reaches the proxy: explicit or transparent (default: explicit, with --intercept transparent)",
+    "how traffic reaches the proxy: explicit or transparent (default: explicit; transparent with --intercept, and of a virtual gateway without --ingress)",
     ("WEFT_MODE",),
 )
 INGRESS = Flag(

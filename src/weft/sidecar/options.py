@@ -132,7 +132,11 @@ def options(
 
     intercept = intercept_options.interception(given, environment)
     asked = maybe(MODE, values.mode)
-    mode = asked or (Mode.EXPLICIT if intercept is None else Mode.TRANSPARENT)
+    proxy = one_of(PROXY, ProxyId.parse)
+    # A gateway listens at its own ports, as in App Mesh, unless it is given sockets.
+    at_own_ports = proxy.kind is Kind.VIRTUAL_GATEWAY and not texts(INGRESS)[1]
+    redirected = intercept is not None or at_own_ports
+    mode = asked or (Mode.TRANSPARENT if redirected else Mode.EXPLICIT)
     if mode is Mode.TRANSPARENT:
         for flag in (INGRESS, EGRESS, BACKEND, APPS):
             where, stated = texts(flag)
@@ -141,7 +145,6 @@ def options(
                     f"{where} has no meaning in transparent mode",
                     fix=f"leave {where} out, or use --mode explicit",
                 )
-    proxy = one_of(PROXY, ProxyId.parse)
     image = app_mesh(environment, proxy, parse_yaml)
     token_file = maybe(TOKEN_FILE, readable)
     token = environment.get("WEFT_TOKEN", "").strip()
@@ -220,6 +223,11 @@ def _refuse_half_of_tls(access: Access) -> None:
 def _refuse_wrong_ends(made: Options) -> None:
     """A virtual node's listener leads to a workload, and a gateway's to none."""
     gateway = made.proxy.kind is Kind.VIRTUAL_GATEWAY
+    if gateway and made.mode is Mode.EXPLICIT and not made.ingress:
+        raise BadRequest(
+            f"in explicit mode nobody could reach {made.proxy}: none of its listeners has a socket",
+            fix=f"give {INGRESS.name} LISTENER=SOCKET, or {MODE.name} transparent: its own ports",
+        )
     for each in made.ingress:
         if gateway and each.app:
             raise BadRequest(

@@ -78,6 +78,11 @@ def test_behind_a_gateways_listener_there_is_no_workload() -> None:
         assert read("--proxy", FRONT, "--ingress", said).ingress == (IngressPort(8080, 8081, 0),)
 
 
+def test_a_gateway_listens_at_its_own_ports_unless_it_is_given_sockets() -> None:
+    assert read("--proxy", FRONT).mode is Mode.TRANSPARENT
+    assert read("--proxy", FRONT, "--ingress", "8080=8080").mode is Mode.EXPLICIT
+
+
 def test_transparent_mode_has_app_meshs_ports() -> None:
     assert read("--mode", "transparent").egress == 15001
 
@@ -96,6 +101,7 @@ def test_transparent_mode_has_app_meshs_ports() -> None:
         (["--ingress", "9080=0:x"], "'x' is not a port"),
         (["--ingress", "9080=0"], "9080=0 does not say where the workload listens"),
         (["--proxy", FRONT, "--ingress", "1=2:3"], "1=2:3: nothing is behind a gateway"),
+        (["--proxy", FRONT, "--mode", "explicit"], "none of its listeners has a socket"),
         (["--ingress", "1=0:2", "--ingress", "1=0:3"], "names one listener port twice"),
         (["--backend", "db=0"], "'db=0' is not NAME:PORT=SOCKET"),
         (["--backend", "db:1=0", "--backend", "db:1=0"], "names one port of a service twice"),
