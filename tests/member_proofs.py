@@ -26,6 +26,7 @@ class Proof:
 
 TIME = "{.unit,.value}"
 HTTP_KINDS = "{httpRoute,http2Route}"
+ACCESS_LOG = "logging.accessLog.file{.path,.format.text,.format.json[].key,.format.json[].value}"
 PROXIES = "{virtualNode,virtualGateway}"
 POLICIES = (
     "{virtualNode.backendDefaults,virtualNode.backends[].virtualService,"
@@ -279,10 +280,14 @@ NODES = (
         (LIMITS,),
     ),
     Proof(
-        f"{PROXIES}.logging.accessLog.file{{.path,.format.text,.format.json[].key,"
-        ".format.json[].value}",
+        f"virtualNode.{ACCESS_LOG}",
         "access_log of every connection manager and TCP proxy: path, log_format",
         (LOGS,),
+    ),
+    Proof(
+        f"virtualGateway.{ACCESS_LOG}",
+        "access_log of the connection managers of both hops: path, log_format",
+        (f"{ENVOY}test_gateways.py::test_both_hops_are_logged",),
     ),
     Proof(
         "virtualNode.serviceDiscovery.awsCloudMap"
@@ -472,10 +477,14 @@ ROUTES = (
 
 GATEWAYS = (
     Proof(
-        "virtualGateway.listeners[].connectionPool{.http.maxConnections,.http.maxPendingRequests,"
-        ".http2.maxRequests,.grpc.maxRequests}",
-        "cds_ingress_*_self_redirect_*.circuit_breakers",
+        "virtualGateway.listeners[].connectionPool.http{.maxConnections,.maxPendingRequests}",
+        "cds_ingress_*_self_redirect_*.circuit_breakers: max_connections, max_pending_requests",
         (f"{ENVOY}test_gateways.py::test_a_gateways_pool_turns_away_what_is_above_it",),
+    ),
+    Proof(
+        "virtualGateway.listeners[].connectionPool{.http2.maxRequests,.grpc.maxRequests}",
+        "cds_ingress_*_self_redirect_*.circuit_breakers: max_requests",
+        (f"{ENVOY}test_gateways.py::test_a_pool_of_streams_turns_away_what_is_above_it",),
     ),
     Proof(
         "virtualGateway.listeners[].healthCheck"
@@ -496,19 +505,19 @@ GATEWAY_ROUTES = (
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.action.rewrite.hostname.defaultTargetHostname",
         "host_rewrite_literal, or a header that names the service",
-        (GATEWAY_REWRITES,),
+        (GATEWAY_REWRITES, GATEWAY_WHY),
     ),
     Proof(
         f"gatewayRoute.{HTTP_KINDS}.action.rewrite"
         "{.path.exact,.prefix.defaultPrefix,.prefix.value}",
-        "regex_rewrite, prefix_rewrite",
-        (GATEWAY_REWRITES,),
+        "prefix_rewrite, which takes the place of an exact path or a pattern whole",
+        (GATEWAY_REWRITES, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.action.target"
         "{.port,.virtualService.virtualServiceName}",
         "host_rewrite_literal, and a virtual host of rds_egress_http_15001",
-        (GATEWAY_PORTS,),
+        (GATEWAY_PORTS, GATEWAY_WHY),
     ),
     Proof(
         "gatewayRoute.{httpRoute,http2Route,grpcRoute}.match.hostname{.exact,.suffix}",

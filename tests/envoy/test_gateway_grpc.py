@@ -39,7 +39,6 @@ class Client:
 
 @asynccontextmanager
 async def hello(directory: Path) -> AsyncIterator[Client]:
-    egress, socket = free_ports(2)
     device = {"name": "device", "match": {"exact": "phone"}}
     routes = {
         "hello": leads({"serviceName": "Hello"}, "plain.local", "grpcRoute"),
@@ -57,6 +56,7 @@ async def hello(directory: Path) -> AsyncIterator[Client]:
             "services": {f"{name}.local": f"node {name}" for name in names},
             "instances": {n: {n: {9090: f"127.0.0.1:{port}"}} for n, port in servers.items()},
         }
+        egress, socket = free_ports(2)
         ports = Ports((IngressPort(8080, socket, 0),), egress)
         snapshot = translate(resolve(state_from(mesh), view_of(FRONT, Mode.EXPLICIT, ports)))
         await stack.enter_async_context(envoy(snapshot, socket, directory))

@@ -46,6 +46,7 @@ class Gateway:
 
     sockets: dict[int, int]
     upstreams: dict[str, Upstream]
+    admin: int
 
     async def get(
         self, path: str, host: str = "front", *headers: str, port: int = 8080, method: str = "GET"
@@ -69,15 +70,16 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    directory: Path, spec: dict[str, Any], mesh: dict[str, Any], *names: str, admin: int = 0
+    directory: Path, spec: dict[str, Any], mesh: dict[str, Any], *names: str
 ) -> AsyncIterator[Gateway]:
     """The gateway ``front`` in explicit mode; each name is a node with one server behind it."""
     listeners = [int(each.split("/")[0]) for each in spec.get("listen", [])]
     listeners += [each["portMapping"]["port"] for each in spec.get("listeners", [])]
-    egress, *sockets = free_ports(1 + len(listeners))
-    ingress = tuple(map(IngressPort, listeners, sockets, [0] * len(listeners)))
     async with AsyncExitStack() as stack:
         upstreams = {name: await stack.enter_async_context(upstream(name)) for name in names}
+        # After the servers, who might be given what was just found to be free.
+        egress, admin, *sockets = free_ports(2 + len(listeners))
+        ingress = tuple(map(IngressPort, listeners, sockets, [0] * len(listeners)))
         whole = {
             "gateways": {"front": spec},
             "nodes": {name: {"listen": "9080/http"} for name in names},
@@ -89,7 +91,7 @@ async def gateway(
         await stack.enter_async_context(
             envoy(snapshot, sockets[0], directory, end_gently=True, admin=admin)
         )
-        yield Gateway(dict(zip(listeners, sockets, strict=True)), upstreams)
+        yield Gateway(dict(zip(listeners, sockets, strict=True)), upstreams, admin)
 
 
 def leads(match: dict[str, Any], service: str, kind: str = "httpRoute", **more: Any) -> Any:
@@ -258,9 +260,8 @@ async def test_each_listener_has_its_routes_and_each_port_of_a_service_its_own(
             }
         },
     }
-    (admin,) = free_ports(1)
     names = ("apple", "leek", "color")
-    async with gateway(tmp_path, spec, mesh, *names, admin=admin) as front:
+    async with gateway(tmp_path, spec, mesh, *names) as front:
         for path, service in (("/fruit/x", "apple"), ("/vegetable/x", "leek")):
             assert await front.body(path, port=1111) == service
             assert await front.arrives(path, port=1111) == ("/x", "food.local")
@@ -379,14 +380,13 @@ async def test_a_gateways_pool_turns_away_what_is_above_it(tmp_path: Path) -> No
         "listeners": [{"portMapping": mapping, "connectionPool": pool}],
         "routes": {"all": leads({"prefix": "/"}, "slow.local")},
     }
-    (admin,) = free_ports(1)
     async with listening(waiting) as port:
         mesh = {
             "nodes": {"slow": {"listen": "9080/http"}},
             "services": {"slow.local": "node slow"},
             "instances": {"slow": {"s": {9080: f"127.0.0.1:{port}"}}},
         }
-        async with gateway(tmp_path, spec, mesh, admin=admin) as front, asyncio.timeout(DEADLINE):
+        async with gateway(tmp_path, spec, mesh) as front, asyncio.timeout(DEADLINE):
             calls = []
             for count in range(1, 4):
                 # One after the other: who waits for a connection to open counts as waiting.
@@ -396,7 +396,7 @@ async def test_a_gateways_pool_turns_away_what_is_above_it(tmp_path: Path) -> No
             redirect = "cds_ingress_shop_front_self_redirect_http_15001"
 
             async def refused() -> bool:
-                found = await stats(admin, redirect)
+                found = await stats(front.admin, redirect)
                 return found["upstream_rq_pending_overflow"] == 8
 
             await eventually(refused, seconds=10)
@@ -428,14 +428,13 @@ async def test_a_pool_of_streams_turns_away_what_is_above_it(protocol: str, tmp_
         "listeners": [{"portMapping": mapping, "connectionPool": {protocol: {"maxRequests": 3}}}],
         "routes": {"all": route},
     }
-    (admin,) = free_ports(1)
     async with listening(waiting) as port:
         mesh = {
             "nodes": {"slow": {"listen": f"9080/{protocol}"}},
             "services": {"slow.local": "node slow"},
             "instances": {"slow": {"s": {9080: f"127.0.0.1:{port}"}}},
         }
-        async with gateway(tmp_path, spec, mesh, admin=admin) as front, asyncio.timeout(DEADLINE):
+        async with gateway(tmp_path, spec, mesh) as front, asyncio.timeout(DEADLINE):
             headers = {"content-type": "application/grpc"} if protocol == "grpc" else {}
             calls = asyncio.create_task(
                 requests(front.sockets[8080], 8, "front", "/s/m", headers=headers)
@@ -443,7 +442,7 @@ async def test_a_pool_of_streams_turns_away_what_is_above_it(protocol: str, tmp_
             redirect = f"cds_ingress_shop_front_self_redirect_{protocol}_15001"
 
             async def refused() -> bool:
-                found = await stats(admin, redirect)
+                found = await stats(front.admin, redirect)
                 return found["upstream_rq_active_overflow"] == 5
 
             await eventually(refused, seconds=10)
@@ -546,8 +545,8 @@ async def test_why_names_both_routes_that_envoy_takes(tmp_path: Path) -> None:
 async def test_where_nothing_is_redirected_a_gateway_listens_at_its_own_port(
     preference: str | None, hosts: list[str], tmp_path: Path
 ) -> None:
-    own, egress = free_ports(2)
     async with upstream("white") as white:
+        own, egress = free_ports(2)
         mesh = {
             "mesh": {"serviceDiscovery": {"ipPreference": preference}} if preference else {},
             "gateways": {

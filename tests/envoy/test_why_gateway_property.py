@@ -208,11 +208,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(directory: Path) -> AsyncIterator[Bench]:
-    egress, http, grpc, *ports = free_ports(5)
-    ingress = (IngressPort(HTTP, http, 0), IngressPort(GRPC, grpc, 0))
-    view = View(FRONT, Mode.EXPLICIT, Ports(ingress, egress))
     async with AsyncExitStack() as stack:
         answering = {node: (await stack.enter_async_context(upstream(node))).port for node in NODES}
+        egress, http, grpc, *ports = free_ports(5)
+        ingress = (IngressPort(HTTP, http, 0), IngressPort(GRPC, grpc, 0))
+        view = View(FRONT, Mode.EXPLICIT, Ports(ingress, egress))
         envoy = await stack.enter_async_context(swapped(directory))
         yield Bench(envoy, view, tuple(ports), answering, directory / "access.log")
 
