@@ -25,7 +25,7 @@ _STATES = {0: "LIVE", 1: "DRAINING", 2: "PRE_INITIALIZING", 3: "INITIALIZING"}
 
 PATTERN = (
     r"^(server\.state|control_plane\.connected_state|cluster\.weft_xds\.upstream_cx_rx_bytes_total"
-    r"|listener_manager\.lds\.update_success|listener_manager\.total_listeners_warming)$"
+    r"|listener_manager\.(lds\.update_success|total_listeners_warming|workers_started))$"
 )
 """The statistics an Observation is made of."""
 
@@ -48,6 +48,11 @@ class Observation:
     accepted_listeners: int = 0
     """How many listener responses were accepted; the first may well be empty."""
     warming: int = 0
+    accepting: bool = False
+    """
+    Its workers take connections. The state is no proof of that: it is told anew every few
+    seconds, and before the first time it reads as LIVE.
+    """
 
     @classmethod
     def of(cls, stats: dict[str, int | str]) -> Observation:
@@ -63,12 +68,13 @@ class Observation:
             number("cluster.weft_xds.upstream_cx_rx_bytes_total"),
             number("listener_manager.lds.update_success"),
             number("listener_manager.total_listeners_warming"),
+            number("listener_manager.workers_started") == 1,
         )
 
     def is_ready(self, source: Source) -> bool:
         """Whether all it was told to serve is being served."""
         told = source is Source.LAST_ACCEPTED or self.accepted_listeners > 0
-        return self.state == "LIVE" and told and self.warming == 0
+        return self.state == "LIVE" and self.accepting and told and self.warming == 0
 
 
 class Life(Enum):

@@ -88,17 +88,25 @@ def test_no_envoy_is_started_twice(facts: Facts) -> None:
         assert step not in (Step.START_FROM_LAST_ACCEPTED, Step.FALL_BACK)
 
 
+LIVE = {"server.state": 0, "listener_manager.workers_started": 1}
+
+
 @pytest.mark.parametrize(
     ("stats", "source", "ready"),
     [
         ({}, Source.ADS, False),
-        ({"server.state": 0, "listener_manager.lds.update_success": 1}, Source.ADS, True),
-        ({"server.state": 0}, Source.ADS, False),
-        ({"server.state": 0}, Source.LAST_ACCEPTED, True),
-        ({"server.state": 2, "listener_manager.lds.update_success": 1}, Source.ADS, False),
+        (LIVE | {"listener_manager.lds.update_success": 1}, Source.ADS, True),
+        (LIVE, Source.ADS, False),
+        (LIVE, Source.LAST_ACCEPTED, True),
+        (LIVE | {"listener_manager.workers_started": 0}, Source.LAST_ACCEPTED, False),
         (
-            {
-                "server.state": 0,
+            LIVE | {"server.state": 2, "listener_manager.lds.update_success": 1},
+            Source.ADS,
+            False,
+        ),
+        (
+            LIVE
+            | {
                 "listener_manager.lds.update_success": 1,
                 "listener_manager.total_listeners_warming": 1,
             },
@@ -107,7 +115,7 @@ def test_no_envoy_is_started_twice(facts: Facts) -> None:
         ),
     ],
 )
-def test_ready_means_live_told_and_nothing_warming(
+def test_ready_means_live_accepting_told_and_nothing_warming(
     stats: dict[str, int | str], source: Source, *, ready: bool
 ) -> None:
     assert Observation.of(stats).is_ready(source) is ready
