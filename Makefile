@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# Most suites wait for processes and clocks, so more of them than cores have room.
+WORKERS ?= 3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
@@ -27,7 +29,7 @@ demo: .venv/ready  ## Color App with real Envoys and light traffic, in the foreg
 
 .PHONY: test
 test: .venv/ready  ## Every suite, real Envoy included; small profiles
-	@$(RUN) pytest -q -m "not soak"
+	@$(RUN) pytest -q -n $(WORKERS) --dist loadfile -m "not soak"
 
 .PHONY: soak
 soak: .venv/ready  ## The large numbers: load, kills, 1 000 proxies; prints the figures
