@@ -29,7 +29,8 @@ demo: .venv/ready  ## Color App with real Envoys and light traffic, in the foreg
 
 .PHONY: test
 test: .venv/ready  ## Every suite, real Envoy included; small profiles
-	@$(RUN) pytest -q -n $(WORKERS) --dist loadfile -m "not soak"
+	@$(RUN) pytest -q -n $(WORKERS) --dist loadfile -m "not soak and not alone"
+	@$(RUN) pytest -q -m "alone and not soak"
 
 .PHONY: soak
 soak: .venv/ready  ## The large numbers: load, kills, 1 000 proxies; prints the figures

@@ -11,6 +11,8 @@ from bench import propagation, sizes, writes
 from bench.figures import Results, goals, tables
 from bench.propagation import Plan
 
+pytestmark = pytest.mark.alone
+
 SMALL = Plan(
     services=(50, 500),
     proxies=(10,),

@@ -24,7 +24,7 @@ from tests.demo import COLORTELLER, MESH, Demo, aside, demo, get, wait_for
 from tests.load import load
 from tests.soak.two_replicas import two_replicas
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.alone]
 
 COLORS = {"white", "blue", "red"}
 PROFILES = [

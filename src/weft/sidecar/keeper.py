@@ -11,7 +11,8 @@ from weft.names import View
 from weft.sidecar import last_good, secrets
 from weft.sidecar.admin import Admin
 
-# Every subscription counts its accepted updates; one sum stands for all of them.
+# Every subscription counts its accepted updates. All counts are compared, and not their
+# sum: a cluster that is removed takes its own count along.
 _ACCEPTED = r"\.update_success$"
 
 
@@ -27,7 +28,8 @@ class Keeper:
         self.files: tuple[str, ...] = ()
         """The files that this Envoy reads certificates and trust from."""
         self._written = b""
-        self._seen_bytes = self._seen_updates = -1
+        self._seen_bytes = -1
+        self._seen_updates: dict[str, int | str] = {}
         self._keeps = keeps
         found = last_good.read(path) if keeps else None
         self.kept = found if found is not None and found.suits(view) else None
@@ -38,15 +40,14 @@ class Keeper:
 
     def begin(self) -> None:
         """Another Envoy is in force: what the one before it had accepted says nothing of it."""
-        self._seen_bytes = self._seen_updates = -1
+        self._seen_bytes, self._seen_updates = -1, {}
 
     def look(self, admin: Admin, received_bytes: int) -> None:
         """Keep what this Envoy has in force, unless nothing came since the last look."""
         if not self._keeps or received_bytes == self._seen_bytes:
             return
         try:
-            counts = admin.stats(_ACCEPTED).values()
-            updates = sum(count for count in counts if isinstance(count, int))
+            updates = admin.stats(_ACCEPTED)
             if updates == self._seen_updates:  # Pings are bytes too.
                 self._seen_bytes = received_bytes
                 return
