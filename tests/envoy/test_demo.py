@@ -161,6 +161,7 @@ def test_a_proxy_that_says_no_is_a_failure_that_wait_names(running: Demo) -> Non
     running.run("wait")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_no_process_and_no_port(tmp_path: Path, number: int) -> None:
     with demo(tmp_path) as started:

@@ -183,6 +183,7 @@ async def image(
         running = await stack.enter_async_context(serving(settings))
         namespace = await stack.enter_async_context(_namespace())
         await stack.enter_async_context(_inside(namespace, *_WORKLOAD))
+        await eventually(lambda: _listens(namespace, 9080))
         dns = {"dns": {"hostname": "127.0.0.1"}}
         steps: dict[str, Any] = {
             "mesh/shop": {},

@@ -169,10 +169,16 @@ def test_a_reader_that_leaves_is_no_error(weft: Weft, plane: ControlPlane) -> No
 
 
 def test_ctrl_c_ends_with_130_and_says_what_stays(weft: Weft, plane: ControlPlane) -> None:
+    # Whoever starts the tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     plane.tell("GET", "/weft/v1/wait", interrupt)
-    ran = weft("wait")
+    try:
+        ran = weft("wait")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ran.code == 130
     assert "interrupted; what was saved before stays" in ran.err
