@@ -244,3 +244,20 @@ class Load:
             await asyncio.sleep(self._pause)
         if writer is not None:
             writer.close()
+
+
+def left_behind(directory: Path) -> None:
+    """Nothing: no process, no socket, no shared memory."""
+    assert not [p for p in processes() if str(directory) in p]
+    assert not [*directory.glob("data/sidecar/*/*/run")]
+    assert not [path for path in (directory / "data").rglob("*") if path.is_socket()]
+
+
+def processes() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in found if "envoy" in line.split(" ")[0]]

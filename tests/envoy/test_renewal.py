@@ -6,47 +6,23 @@ import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.envoy.mesh_in_a_file import one_service
 from tests.envoy.sidecar_harness import (
     ControlPlane,
     Load,
     Sidecar,
     Upstream,
     eventually,
-    free_port,
     http_get,
 )
-from tests.envoy.test_sidecar import one_service
 from weft.sidecar.envoy import binary
 
 pytestmark = pytest.mark.envoy
-
-
-@pytest.fixture
-async def ads(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    control_plane = ControlPlane(tmp_path, f"127.0.0.1:{free_port()}")
-    await control_plane.start()
-    yield control_plane
-    await control_plane.kill()
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Upstream]:
-    upstream = await Upstream("first").start()
-    yield upstream
-    await upstream.stop()
-
-
-@pytest.fixture
-async def sidecar(tmp_path: Path, ads: ControlPlane) -> AsyncIterator[Sidecar]:
-    one = Sidecar(tmp_path, ads.address, "--egress", str(free_port()))
-    yield one
-    await one.stop()
 
 
 def ready_file(sidecar: Sidecar) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -29,49 +28,11 @@ from tests.envoy.sidecar_harness import (
     eventually,
     free_port,
     http_get,
+    left_behind,
+    processes,
 )
 
 pytestmark = pytest.mark.envoy
-
-
-@pytest.fixture
-async def ads(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    made = ControlPlane(tmp_path, f"127.0.0.1:{free_port()}")
-    await made.start()
-    yield made
-    await made.kill()
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Upstream]:
-    made = await Upstream("first").start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def sidecar(tmp_path: Path, ads: ControlPlane) -> AsyncIterator[Sidecar]:
-    made = Sidecar(tmp_path, ads.address, "--egress", str(free_port()))
-    yield made
-    await made.stop()
-    left_behind(tmp_path)
-
-
-def left_behind(directory: Path) -> None:
-    """Nothing: no process, no socket, no shared memory."""
-    assert not [p for p in processes() if str(directory) in p]
-    assert not [*directory.glob("data/sidecar/*/*/run")]
-    assert not [path for path in (directory / "data").rglob("*") if path.is_socket()]
-
-
-def processes() -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return [line for line in found if "envoy" in line.split(" ")[0]]
 
 
 def egress_of(sidecar: Sidecar) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 from weft.errors import Problem
 from weft.manifests.document import Document, Path, nearest, path_of
@@ -86,16 +86,36 @@ def in_order(definitions: Iterable[Definition]) -> list[Definition]:
     return sorted(definitions, key=lambda each: ORDER.index(each.kind))
 
 
-def located(problems: Iterable[Problem], definitions: Sequence[Definition]) -> list[Problem]:
-    """Problems at ``resources[i].…`` of a request, said with the file and line they come from."""
+class Located(Protocol):
+    """Something of a file that was sent in a list of a request."""
+
+    @property
+    def key(self) -> Key: ...
+
+    def at(self, path: str) -> str:
+        """``file:line`` of a member."""
+        ...
+
+
+def located(
+    problems: Iterable[Problem],
+    sent: Sequence[Located],
+    collection: str = "resources",
+    called: str = "{}",
+) -> list[Problem]:
+    """
+    Problems at ``resources[i].…`` of a request, said with the file and line they come from.
+
+    ``collection``: the list in which they were sent; ``called``: how one of them is named.
+    """
     found = []
     for problem in problems:
         match path_of(problem.path):
-            case ["resources", int(i), *_] if i < len(definitions):
-                rest = problem.path.removeprefix(f"resources[{i}]").lstrip(".")
-                definition = definitions[i]
-                said = f"{definition.key}: {rest}: " if rest else f"{definition.key}: "
-                found.append(Problem(definition.at(rest), said + problem.message))
+            case [str(name), int(i), *_] if name == collection and i < len(sent):
+                rest = problem.path.removeprefix(f"{collection}[{i}]").lstrip(".")
+                one = called.format(sent[i].key)
+                said = f"{one}: {rest}: " if rest else f"{one}: "
+                found.append(Problem(sent[i].at(rest), said + problem.message))
             case _:
                 found.append(problem)
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.errors import BadRequest, Invalid, Problem
+from weft.manifests import definition
 from weft.manifests.document import Document, Path, path_of
 from weft.model.policy import decode_policy, document_of
 from weft.names import Key
@@ -87,14 +88,4 @@ def _about(
 
 def located(problems: Iterable[Problem], policies: Sequence[PolicyDefinition]) -> list[Problem]:
     """Problems at ``policies[i].…`` of a request, said with the file and line they come from."""
-    found = []
-    for each in problems:
-        match path_of(each.path):
-            case ["policies", int(i), *_] if i < len(policies):
-                rest = each.path.removeprefix(f"policies[{i}]").lstrip(".")
-                policy = policies[i]
-                said = f"policy of {policy.key}: {rest}: " if rest else f"policy of {policy.key}: "
-                found.append(Problem(policy.at(rest), said + each.message))
-            case _:
-                found.append(each)
-    return found
+    return definition.located(problems, policies, "policies", "policy of {}")
