@@ -29,8 +29,8 @@ deploy() {
 }
 
 color() {
-    curl -sS --fail --max-time 20 "$endpoint/color"
-    echo
+    # Joined by &&, so that in `until` a refused connection is not taken for an answer.
+    curl -sS --fail --max-time 20 "$endpoint/color" && echo
 }
 
 # The value that AWS would make up: where the load balancer answers.
