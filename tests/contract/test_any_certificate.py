@@ -56,6 +56,14 @@ def answered(status: int, body: Any) -> None:
     assert "PRIVATE KEY" not in json.dumps(body)
 
 
+@pytest.mark.parametrize("passphrase", ["é", "AAA", "no base64", "YWJj", "YWJj" * 400])
+def test_a_passphrase_that_is_none_is_refused(weft: Served, passphrase: str) -> None:
+    sent = {"CertificateArn": ARN, "Passphrase": passphrase}
+    headers = {"X-Amz-Target": "CertificateManager.ExportCertificate"}
+    reply = weft.request("POST", "/", sent, headers=headers)
+    assert (reply.status, reply.body["__type"]) == (400, "ValidationException")
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["certificates", "authorities", "missingCertificates"]),

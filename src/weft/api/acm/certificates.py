@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -187,10 +186,10 @@ class CertificateManager:
             raise AccessDenied(f"{call.caller.name} may not export private keys; an admin may")
         try:
             passphrase = base64.b64decode(str(sent.get("Passphrase") or ""), validate=True)
-        except binascii.Error:
+        except ValueError:  # Not base64, or not even ASCII.
             passphrase = b""
-        if len(passphrase) < 4:
-            raise Invalid([Problem("Passphrase", "must be at least 4 bytes, in base64")])
+        if not 4 <= len(passphrase) <= 128:
+            raise Invalid([Problem("Passphrase", "must be 4 to 128 bytes, in base64")])
         found = self._named(sent)
         key = ca.encrypted_pem(self._certificates.private_key(found), passphrase)
         log.warning("private key exported", arn=found.arn, by=call.author.name)
