@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -184,12 +183,9 @@ class CertificateManager:
     async def export(self, call: Call, sent: dict[str, Any]) -> Reply:
         if not call.caller.may(Right.ADMINISTER):
             raise AccessDenied(f"{call.caller.name} may not export private keys; an admin may")
-        try:
-            passphrase = base64.b64decode(str(sent.get("Passphrase") or ""), validate=True)
-        except ValueError:  # Not base64, or not even ASCII.
-            passphrase = b""
-        if not 4 <= len(passphrase) <= 128:
-            raise Invalid([Problem("Passphrase", "must be 4 to 128 bytes, in base64")])
+        members = Members(sent)
+        passphrase = members.binary("Passphrase", least=4, most=128)
+        members.done()
         found = self._named(sent)
         key = ca.encrypted_pem(self._certificates.private_key(found), passphrase)
         log.warning("private key exported", arn=found.arn, by=call.author.name)

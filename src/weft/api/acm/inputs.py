@@ -47,6 +47,16 @@ class Members:
             self.found.append(Problem(name, "must be text in base64"))
             return ""
 
+    def binary(self, name: str, *, least: int, most: int) -> bytes:
+        """Base64 on the wire, of so many bytes."""
+        try:
+            value = base64.b64decode(self.text(name), validate=True)
+        except ValueError:
+            value = b""
+        if not least <= len(value) <= most:
+            self.found.append(Problem(name, f"must be {least} to {most} bytes, in base64"))
+        return value
+
     def number(self, name: str, default: int) -> int:
         value = self.sent.get(name)
         if value is None:
